@@ -1,0 +1,76 @@
+/**
+ * What the api and the inference process say to each other: numbers only, over HTTP on a Unix socket or TCP.
+ *
+ * `POST /sequences` takes a `SequenceRequest` and answers with lines of JSON (`application/x-ndjson`), each a
+ * `SequenceEvent`; the last one is `scores`, `finished` or `failed`. Closing the connection cancels the sequence.
+ * `GET /status` answers a `StatusReport`. Refusals before the first event are `{ error: { code, message, param } }`
+ * with a non-2xx status.
+ */
+import { type Static, Type } from '@sinclair/typebox'
+import type { Digest } from '../digest.js'
+import type { ErrorCode } from '../errors.js'
+
+const Id = Type.Integer({ minimum: 0 })
+
+export const SamplingSchema = Type.Object({
+  /** 0 is greedy. */
+  temperature: Type.Number({ minimum: 0 }),
+  topK: Type.Integer({ minimum: 0 }), // 0: off
+  topP: Type.Number({ exclusiveMinimum: 0, maximum: 1 }),
+  minP: Type.Number({ minimum: 0, maximum: 1 }),
+  seed: Type.Integer({ minimum: 0 })
+}, { additionalProperties: false })
+export type Sampling = Static<typeof SamplingSchema>
+
+export const SequenceRequestSchema = Type.Object({
+  /** Shown in logs of both processes. */
+  id: Type.String(),
+  tenant: Type.String(),
+  /** Digest of the artifact whose prompt stands in front; null: the bare base. */
+  prompt: Type.Union([Type.String({ pattern: '^sha256:[0-9a-f]{64}$' }), Type.Null()]),
+  /** The rendered template, tokenized; at least one. */
+  inputIds: Type.Array(Id, { minItems: 1 }),
+  work: Type.Union([
+    /** Softmax over the label rows of the prompt's artifact, at the last position. */
+    Type.Object({ kind: Type.Literal('classify') }, { additionalProperties: false }),
+    Type.Object({
+      kind: Type.Literal('generate'),
+      maxTokens: Type.Integer({ minimum: 1 }),
+      stopTokenIds: Type.Array(Id),
+      sampling: SamplingSchema,
+      /** How many most likely tokens are reported beside the chosen one; null: no log-probabilities. */
+      logprobs: Type.Union([Type.Integer({ minimum: 0, maximum: 20 }), Type.Null()])
+    }, { additionalProperties: false })
+  ])
+}, { additionalProperties: false })
+export type SequenceRequest = Static<typeof SequenceRequestSchema> & { readonly prompt: Digest | null }
+
+export interface Timing {
+  /** Milliseconds from arrival to the first step, then by phase. */
+  readonly queueMs: number, readonly prefillMs: number, readonly decodeMs: number
+}
+
+export type SequenceEvent =
+  | { readonly type: 'token', readonly id: number, readonly logprob?: number, readonly top?: ReadonlyArray<readonly [id: number, logprob: number]> }
+  /** Probabilities in the order of the artifact's labels; `logits` are their raw scores. */
+  | { readonly type: 'scores', readonly probabilities: readonly number[], readonly logits: readonly number[], readonly virtualTokens: number, readonly timing: Timing }
+  /** The stop token itself is never sent as a token event. */
+  | { readonly type: 'finished', readonly reason: 'stop' | 'length', readonly virtualTokens: number, readonly timing: Timing }
+  | { readonly type: 'failed', readonly code: ErrorCode, readonly message: string }
+
+export interface StatusReport {
+  readonly ready: boolean
+  readonly base: Digest
+  readonly servingGraph: Digest
+  readonly format: 'float32' | 'w8a8'
+  readonly engine: 'c-api' | 'stock'
+  /** Positions of one slot. */
+  readonly maxContext: number
+  readonly slots: number
+  readonly running: number
+  readonly waiting: number
+  readonly promptsCached: number
+  readonly promptCacheBytes: number
+  readonly stepsTotal: number
+  readonly tokensTotal: number
+}

@@ -1,0 +1,58 @@
+import { readFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import type { Digest } from '../digest.js'
+import type { LlamaConfig } from './llama-config.js'
+import type { RotationPlan } from './rotate.js'
+
+/** What a base folder holds. File names are fixed, so that a stranger finds them. */
+export const BASE_FILES = {
+  manifest: 'manifest.json',
+  /** Float32, Hugging Face names and row order; external data of the training graph and of the float32 serving graph. */
+  weights: 'model.safetensors',
+  /** Validated `tokenizer.json`, whatever the source was. */
+  tokenizer: 'tokenizer.json',
+  chatTemplate: 'chat-template.jinja',
+  serving: { float32: 'serve-float32.onnx', w8a8: 'serve-w8a8.onnx' },
+  /** External data of `serve-w8a8.onnx`. */
+  w8a8Data: 'serve-w8a8.data'
+} as const
+
+export const SERVING_FORMATS = ['float32', 'w8a8'] as const
+export type ServingFormat = typeof SERVING_FORMATS[number]
+
+/** One number format of the frozen LM, as the inference process loads it. */
+export interface ServingGraph {
+  /** Over graph bytes, external data and rotation: what a compiled prompt belongs to. */
+  readonly digest: Digest
+  /** How vectors of the plain residual stream enter this graph's residual stream; null: unchanged. */
+  readonly rotation: RotationPlan | null
+  /** Attention by GroupQueryAttention (head size a multiple of 16) or by plain operators. */
+  readonly attention: 'fused' | 'plain'
+}
+
+export interface BaseManifest {
+  readonly schema: 1
+  /** Identity of the base: weights, configuration and tokenizer. Adapters name it. */
+  readonly digest: Digest
+  /** `[a-z0-9._-]+`, from the file's own metadata; shown to clients. */
+  readonly name: string
+  readonly licence: string | null
+  readonly source: { readonly file: string, readonly bytes: number, readonly digest: Digest }
+  readonly config: LlamaConfig
+  /** Whether the tokenizer puts a beginning-of-text token in front of every text. */
+  readonly addsBos: boolean
+  readonly hasChatTemplate: boolean
+  readonly serving: Readonly<Record<ServingFormat, ServingGraph>>
+  /** What the importer wants the operator to know (unused tensors, an unusable chat template). */
+  readonly warnings: readonly string[]
+}
+
+/** An imported base on disk. */
+export interface Base { readonly folder: string, readonly manifest: BaseManifest }
+
+/** @throws Error when the folder holds no manifest of a known schema. */
+export async function openBase (folder: string): Promise<Base> {
+  const manifest = JSON.parse(await readFile(join(folder, BASE_FILES.manifest), 'utf8')) as BaseManifest
+  if (manifest.schema !== 1) throw new Error(`${folder}: manifest schema ${String(manifest.schema)} is not known; this version reads 1`)
+  return { folder, manifest }
+}
