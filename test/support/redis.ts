@@ -1,0 +1,99 @@
+/**
+ * A real Redis server for one test file: its own port, its own folder, append-only file on, stopped by its process id.
+ * Never the server that happens to listen on 6379.
+ */
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { createConnection, createServer } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+
+export interface RedisServer {
+  readonly url: string
+  /** Stop in order and remove the folder; safe to call twice. */
+  stop (): Promise<void>
+  /** SIGKILL; resolves when the process is gone. The data stays for `restart`. */
+  kill9 (): Promise<void>
+  /** Start again on the same port with the same data, ended or not; resolves when it answers. */
+  restart (): Promise<void>
+}
+
+const READY_MS = 20_000
+
+/** @throws Error when neither `redis-server` nor `valkey-server` is on PATH, or the server does not answer in 20 s. */
+export async function startRedis (options: { appendfsync?: 'always' | 'everysec', extraArguments?: readonly string[] } = {}): Promise<RedisServer> {
+  const program = ['redis-server', 'valkey-server'].find(name => spawnSync(name, ['--version']).status === 0)
+  if (program === undefined) throw new Error('these tests need redis-server or valkey-server on PATH')
+  const folder = await mkdtemp(join(tmpdir(), 'permafrost-redis-'))
+  const port = await freePort()
+  let child: ChildProcess | null = null
+
+  async function start (): Promise<void> {
+    const started = spawn(program as string, [
+      '--port', String(port), '--bind', '127.0.0.1', '--dir', folder, '--daemonize', 'no', '--save', '',
+      '--appendonly', 'yes', '--appendfsync', options.appendfsync ?? 'everysec', '--maxmemory-policy', 'noeviction',
+      ...options.extraArguments ?? []
+    ], { stdio: 'ignore' })
+    // A test process that crashes must not leave its server behind.
+    process.once('exit', () => started.kill('SIGKILL'))
+    started.unref()
+    child = started
+    await answering(port, started)
+  }
+
+  async function end (signal: NodeJS.Signals): Promise<void> {
+    const ending = child
+    child = null
+    if (ending === null || ending.exitCode !== null || ending.signalCode !== null) return
+    ending.ref()
+    const gone = new Promise(resolve => ending.once('exit', resolve))
+    ending.kill(signal)
+    await gone
+  }
+
+  await start()
+  return {
+    url: `redis://127.0.0.1:${port}`,
+    async stop () {
+      await end('SIGTERM')
+      await rm(folder, { recursive: true, force: true })
+    },
+    kill9: async () => await end('SIGKILL'),
+    async restart () {
+      await end('SIGTERM')
+      await start()
+    }
+  }
+}
+
+async function freePort (): Promise<number> {
+  const server = createServer()
+  await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve))
+  const address = server.address()
+  await new Promise(resolve => server.close(resolve))
+  if (address === null || typeof address === 'string') throw new Error('internal: a TCP server has a port')
+  return address.port
+}
+
+/** PING until +PONG: while the append-only file loads, Redis accepts connections and answers -LOADING. */
+async function answering (port: number, child: ChildProcess): Promise<void> {
+  const deadline = Date.now() + READY_MS
+  while (Date.now() < deadline) {
+    if (child.exitCode !== null || child.signalCode !== null) throw new Error(`the Redis server on port ${port} ended at once (exit code ${child.exitCode})`)
+    if (await ping(port)) return
+    await sleep(20)
+  }
+  child.kill('SIGKILL')
+  throw new Error(`the Redis server on port ${port} did not answer within ${READY_MS} ms`)
+}
+
+async function ping (port: number): Promise<boolean> {
+  return await new Promise(resolve => {
+    const socket = createConnection(port, '127.0.0.1', () => socket.write('PING\r\n'))
+    const finish = (answered: boolean): void => { socket.destroy(); resolve(answered) }
+    socket.once('data', data => finish(data.toString().startsWith('+PONG')))
+    socket.once('error', () => finish(false))
+    socket.once('close', () => finish(false))
+  })
+}
