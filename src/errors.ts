@@ -14,7 +14,7 @@ export const ERROR_CODES = [
   'bad_line', 'empty_file', 'one_label', 'unknown_label', 'not_finite', 'wrong_base', 'malformed_artifact', 'gate_failed',
   'rate_limited', 'quota_exceeded',
   'internal', 'artifact_corrupt',
-  'starting', 'saturated', 'inference_unavailable'
+  'starting', 'saturated', 'inference_unavailable', 'registry_unavailable'
 ] as const
 export type ErrorCode = typeof ERROR_CODES[number]
 

@@ -6,7 +6,7 @@
 import type { Digest } from '../digest.js'
 import type { Method } from '../prompt/methods.js'
 import type { TaskSpec } from '../prompt/task-spec.js'
-import type { CompletedMethod, JobEvent, JobState, Recipe, TrainingJobData } from '../training/job.js'
+import type { CompletedMethod, JobEvent, JobProgressEvent, JobState, Recipe, TrainingJobData } from '../training/job.js'
 
 export const SCOPES = ['infer', 'train', 'publish', 'admin'] as const
 export type Scope = typeof SCOPES[number]
@@ -67,12 +67,19 @@ export interface NewVersion {
   readonly by: string
 }
 
-/** Sent on the channel `pf:events` after the index was written. */
+/** The job was cancelled or has failed meanwhile, so nothing was published: the worker ends without a retry. */
+export class JobFinalError extends Error { override readonly name = 'JobFinalError' }
+
+/**
+ * Sent on the channel `pf:events` after the index was written. Delivery is at most once (a lost connection loses
+ * events), so a listener treats an event as a hint and Redis as the truth.
+ */
 export type RegistryEvent =
   | { readonly type: 'version', readonly tenant: string, readonly task: string, readonly number: number, readonly digest: Digest }
   | { readonly type: 'alias', readonly tenant: string, readonly task: string, readonly alias: string, readonly number: number }
   | { readonly type: 'task', readonly tenant: string, readonly task: string }
   | { readonly type: 'key', readonly tenant: string, readonly id: string }
+  | { readonly type: 'job', readonly tenant: string, readonly id: string, readonly state: JobState }
 
 export interface Registry {
   // keys
@@ -95,7 +102,10 @@ export interface Registry {
   deleteTask (tenant: string, name: string): Promise<void>
 
   // versions and aliases
-  /** Index the version, move the alias, tell everyone: one script, idempotent on the job. @throws task_not_found */
+  /**
+   * Index the version, move the alias, append the job's `published` event, tell everyone: one script. The same job
+   * twice gives the same version and one event. @throws task_not_found, JobFinalError when the job has ended otherwise
+   */
   publishVersion (tenant: string, task: string, version: NewVersion): Promise<VersionRecord>
   /** @throws task_not_found, version_not_found */
   getVersion (tenant: string, task: string, number: number): Promise<VersionRecord>
@@ -105,7 +115,7 @@ export interface Registry {
   getAlias (tenant: string, task: string, alias: string): Promise<AliasRecord>
   /** @throws version_not_found, alias_moved when `ifMatch` is given and is not the current etag */
   moveAlias (tenant: string, task: string, alias: string, version: number, options: { ifMatch?: string, by: string }): Promise<AliasRecord>
-  /** To where it pointed before its last move. @throws alias_not_found */
+  /** To where it pointed before its last move. @throws alias_not_found, version_not_found when it has never pointed elsewhere */
   rollbackAlias (tenant: string, task: string, alias: string, by: string): Promise<AliasRecord>
   /** Newest first. */
   aliasHistory (tenant: string, task: string, alias: string): Promise<AliasMove[]>
@@ -124,16 +134,32 @@ export interface Registry {
   createJob (data: TrainingJobData): Promise<JobRecord>
   /** @throws job_not_found */
   getJob (tenant: string, id: string): Promise<JobRecord>
+  /** Newest first, at most 1,000. */
   listJobs (tenant: string): Promise<JobRecord[]>
+  /** The state alone: cheap enough to ask between two steps. @throws job_not_found */
+  jobState (tenant: string, id: string): Promise<JobState>
   /** Moves the state unless the job is final already; answers whether it did, and appends the `state` event. */
   setJobState (tenant: string, id: string, state: JobState, details?: { version?: number, error?: { code: string, message: string }, reason?: string }): Promise<boolean>
-  /** @throws job_not_found, job_not_cancellable */
+  /**
+   * A waiting job leaves the queue; a running one finds its state `cancelled` (event `job`, or `jobState`) and stops.
+   * @throws job_not_found, job_not_cancellable when it is final or has published its version
+   */
   cancelJob (tenant: string, id: string): Promise<JobRecord>
-  appendJobEvent (tenant: string, id: string, event: JobEvent): Promise<void>
+  /** Dropped silently once the job is final: the final `state` event stays the last. */
+  appendJobEvent (tenant: string, id: string, event: JobProgressEvent): Promise<void>
   /** Events after `lastId` ('0' for all), ending when the job's final state was delivered or the signal fires. */
   jobEvents (tenant: string, id: string, lastId: string, signal: AbortSignal): AsyncIterable<{ readonly id: string, readonly event: JobEvent }>
 
-  /** Answer repeated POSTs: null when this key is new and now reserved, else the stored answer. @throws idempotency_conflict when the body differs */
+  // repeated POSTs, remembered for 24 hours
+  /**
+   * Null: the key is new and now reserved; else the stored answer. `request` is a digest of route and body.
+   * @throws idempotency_conflict when the request differs, or is still being answered (with `retryAfter`)
+   */
+  reserveIdempotency (tenant: string, key: string, request: Digest): Promise<string | null>
+  storeIdempotent (tenant: string, key: string, request: Digest, answer: string): Promise<void>
+  /** The request failed: the same key may try again. */
+  releaseIdempotency (tenant: string, key: string, request: Digest): Promise<void>
+
   onEvent (listener: (event: RegistryEvent) => void): () => void
   close (): Promise<void>
 }

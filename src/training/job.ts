@@ -94,3 +94,6 @@ export type JobEvent =
   | { readonly type: 'checkpoint', readonly step: number }
   | { readonly type: 'published', readonly version: number, readonly digest: Digest, readonly alias: string | null }
   | { readonly type: 'error', readonly code: string, readonly message: string }
+
+/** What a worker appends itself. `state` comes with `setJobState` and `published` with `publishVersion`, each in the script that makes it true. */
+export type JobProgressEvent = Exclude<JobEvent, { type: 'state' | 'published' }>

@@ -35,8 +35,6 @@ export async function startRedis (options: { appendfsync?: 'always' | 'everysec'
       '--appendonly', 'yes', '--appendfsync', options.appendfsync ?? 'everysec', '--maxmemory-policy', 'noeviction',
       ...options.extraArguments ?? []
     ], { stdio: 'ignore' })
-    // A test process that crashes must not leave its server behind.
-    process.once('exit', () => started.kill('SIGKILL'))
     started.unref()
     child = started
     await answering(port, started)
@@ -52,11 +50,15 @@ export async function startRedis (options: { appendfsync?: 'always' | 'everysec'
     await gone
   }
 
+  // A test process that crashes must not leave its server behind.
+  const killOnExit = (): void => { child?.kill('SIGKILL') }
+  process.once('exit', killOnExit)
   await start()
   return {
     url: `redis://127.0.0.1:${port}`,
     async stop () {
       await end('SIGTERM')
+      process.off('exit', killOnExit)
       await rm(folder, { recursive: true, force: true })
     },
     kill9: async () => await end('SIGKILL'),
