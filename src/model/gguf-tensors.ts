@@ -70,34 +70,35 @@ export function placeTensors (list: readonly ListedTensor[], listEnd: number, fi
   if (list.length > 0 && dataStart > fileBytes - 1) {
     throw new MalformedModelError(`file of ${fileBytes} bytes ends where tensor data should start, byte ${dataStart} (general.alignment ${alignment})`)
   }
-  const tensors = new Map<string, GgufTensor>()
-  for (const { name, type, shape, bytes, dataOffset } of list) {
-    if (dataOffset > BigInt(fileBytes - dataStart)) {
-      throw new MalformedModelError(`tensor ${shown(name)} starts at byte ${dataOffset} of the data section, beyond the file of ${fileBytes} bytes`)
-    }
-    if (dataOffset % BigInt(alignment) !== 0n) {
-      throw new MalformedModelError(`offset ${dataOffset} of tensor ${shown(name)} is not a multiple of the alignment ${alignment}`)
-    }
-    tensors.set(name, { name, type, shape, offset: dataStart + Number(dataOffset), bytes })
+  const unaligned = list.find(tensor => tensor.dataOffset % BigInt(alignment) !== 0n)
+  if (unaligned !== undefined) {
+    throw new MalformedModelError(`offset ${unaligned.dataOffset} of tensor ${shown(unaligned.name)} is not a multiple of the alignment ${alignment}`)
   }
-  return { tensors, warnings: checkNeighbours([...tensors.values()], dataStart, fileBytes, alignment) }
+  const warnings = checkRanges(list, dataStart, fileBytes, alignment)
+  const tensors = new Map(list.map(({ name, type, shape, bytes, dataOffset }) => [name, { name, type, shape, offset: dataStart + Number(dataOffset), bytes }]))
+  return { tensors, warnings }
 }
 
-function checkNeighbours (tensors: readonly GgufTensor[], dataStart: number, fileBytes: number, alignment: number): string[] {
+/** In the order of the file, so that the first tensor that does not fit is the one that is named. */
+function checkRanges (list: readonly ListedTensor[], dataStart: number, fileBytes: number, alignment: number): string[] {
   const warnings: string[] = []
-  const byOffset = [...tensors].sort((a, b) => a.offset - b.offset)
-  let previous: GgufTensor | null = null
+  const byOffset = [...list].sort((a, b) => a.dataOffset < b.dataOffset ? -1 : a.dataOffset > b.dataOffset ? 1 : 0)
+  let previous: ListedTensor | null = null
+  let free = dataStart
   for (const tensor of byOffset) {
-    const end = tensor.offset + tensor.bytes
-    if (previous !== null && tensor.offset === previous.offset) throw new MalformedModelError(`tensors ${shown(previous.name)} and ${shown(tensor.name)} have the same offset`)
-    const free = previous === null ? dataStart : previous.offset + previous.bytes
-    if (tensor.offset < free) throw new MalformedModelError(`tensor ${shown(tensor.name)} starts inside ${shown(previous?.name ?? '')}`)
-    if (end > fileBytes) throw new MalformedModelError(`tensor ${shown(tensor.name)} ends ${end - fileBytes} bytes beyond the file of ${fileBytes} bytes`)
-    const unused = tensor.offset - Math.ceil(free / alignment) * alignment
-    if (unused > 0) warnings.push(`${unused} unused bytes before tensor ${shown(tensor.name)}`)
+    const name = shown(tensor.name)
+    if (tensor.dataOffset > BigInt(fileBytes - dataStart)) {
+      throw new MalformedModelError(`tensor ${name} starts at byte ${tensor.dataOffset} of the data section, beyond the file of ${fileBytes} bytes`)
+    }
+    const start = dataStart + Number(tensor.dataOffset)
+    if (previous?.dataOffset === tensor.dataOffset) throw new MalformedModelError(`tensors ${shown(previous.name)} and ${name} have the same offset`)
+    if (previous !== null && start < free) throw new MalformedModelError(`tensor ${name} starts inside ${shown(previous.name)}`)
+    const unused = start - Math.ceil(free / alignment) * alignment
+    if (unused > 0) warnings.push(`${unused} unused bytes before tensor ${name}`)
+    free = start + tensor.bytes
+    if (free > fileBytes) throw new MalformedModelError(`tensor ${name} ends at byte ${free}, ${free - fileBytes} beyond the file of ${fileBytes} bytes`)
     previous = tensor
   }
-  const free = previous === null ? dataStart : previous.offset + previous.bytes
   const trailing = fileBytes - Math.ceil(free / alignment) * alignment
   if (trailing > 0) warnings.push(`${trailing} bytes after the last tensor belong to none`)
   return warnings

@@ -44,7 +44,7 @@ function readValue (reader: ByteReader, key: string): GgufValue {
   if (of === 'array') throw new MalformedModelError(`key ${shown(key)} is an array of arrays, which is not supported`)
   const length = reader.u64(shown(key))
   if (length * BigInt(SCALAR_BYTES[of]) > BigInt(reader.left)) {
-    throw new MalformedModelError(`key ${shown(key)}: array of ${length} entries of type ${of}, at least ${SCALAR_BYTES[of]} bytes each, does not fit in the file of ${reader.size} bytes`)
+    throw new MalformedModelError(`file of ${reader.size} bytes ends inside key ${shown(key)}: array of ${length} entries of type ${of}, at least ${SCALAR_BYTES[of]} bytes each, does not fit`)
   }
   if (length > MAX_ARRAY_LENGTH) throw new MalformedModelError(`key ${shown(key)}: array of ${length} entries, limit ${MAX_ARRAY_LENGTH}`)
   const values: GgufScalar[] = []

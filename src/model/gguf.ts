@@ -20,10 +20,6 @@ export interface Gguf {
 }
 
 const MAGIC = 'GGUF'
-// A key is at least a length, a type and a value of one byte; a tensor at least a length, a count, one dimension, a type and an offset.
-const MIN_KEY_BYTES = 8 + 4 + 1
-const MIN_TENSOR_BYTES = 8 + 4 + 8 + 4 + 8
-
 /** @throws MalformedModelError naming key, tensor or offset; an I/O error as it is */
 export function readGguf (path: string): Gguf {
   const reader = new ByteReader(path)
@@ -31,8 +27,10 @@ export function readGguf (path: string): Gguf {
     const version = readVersion(reader)
     const tensorCount = reader.u64('the header')
     const keyCount = reader.u64('the header')
-    if (keyCount * BigInt(MIN_KEY_BYTES) + tensorCount * BigInt(MIN_TENSOR_BYTES) > BigInt(reader.left)) {
-      throw new MalformedModelError(`the header promises ${keyCount} keys and ${tensorCount} tensors, which cannot fit in a file of ${reader.size} bytes`)
+    if (reader.left === 0) throw new MalformedModelError(`file ends after the header, which promises ${keyCount} keys and ${tensorCount} tensors`)
+    // Each takes more than one byte. A smaller lie ends where the bytes do: nothing is allocated by count.
+    for (const [count, things] of [[keyCount, 'keys'], [tensorCount, 'tensors']] as const) {
+      if (count > BigInt(reader.size)) throw new MalformedModelError(`the header promises ${count} ${things}, which cannot fit in a file of ${reader.size} bytes`)
     }
     const metadata = readMetadata(reader, Number(keyCount))
     const list = readTensorList(reader, Number(tensorCount), Number(keyCount))
