@@ -11,8 +11,8 @@ const MAX_ORDER = 4
  */
 export function corpusBleu (outputs: readonly string[], references: ReadonlyArray<readonly string[]>): number {
   if (outputs.length !== references.length) throw new Error(`internal: ${outputs.length} outputs for ${references.length} lists of references`)
-  const matches = new Array<number>(MAX_ORDER).fill(0)
-  const totals = new Array<number>(MAX_ORDER).fill(0)
+  const matches = Array.from({ length: MAX_ORDER }, () => 0)
+  const totals = Array.from({ length: MAX_ORDER }, () => 0)
   let outputLength = 0
   let referenceLength = 0
   outputs.forEach((output, i) => {
