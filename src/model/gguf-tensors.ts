@@ -30,7 +30,7 @@ export function readTensorList (reader: ByteReader, count: number, keyCount: num
     const at = reader.offset
     const place = `entry ${i + 1} of the list of tensors (the header promises ${keyCount} keys, then ${count} tensors) at byte ${at}`
     const name = reader.text(MAX_NAME_BYTES, place)
-    if (typeof name !== 'string') throw new MalformedModelError(`${place}: the name is not UTF-8`)
+    if (typeof name !== 'string') throw new MalformedModelError(`${place}: the name ${shown(Buffer.from(name).toString('latin1'))} is not UTF-8`)
     if (name === '') throw new MalformedModelError(`${place} is no tensor: its name is empty`)
     if (names.has(name)) throw new MalformedModelError(`tensor ${shown(name)} is listed twice`)
     names.add(name)
@@ -102,4 +102,15 @@ function checkRanges (list: readonly ListedTensor[], dataStart: number, fileByte
   const trailing = fileBytes - Math.ceil(free / alignment) * alignment
   if (trailing > 0) warnings.push(`${trailing} bytes after the last tensor belong to none`)
   return warnings
+}
+
+/** @throws MalformedModelError when the tensor is missing or has another shape; `because` says which metadata ask for it */
+export function expectShape (tensors: ReadonlyMap<string, GgufTensor>, name: string, shape: readonly number[], because: string): void {
+  const reason = because === '' ? '' : ` (${because})`
+  const tensor = tensors.get(name)
+  if (tensor === undefined) throw new MalformedModelError(`tensor ${name} is missing${reason}`)
+  const text = (dims: readonly number[]): string => dims.join(' x ')
+  if (text(tensor.shape) === text(shape)) return
+  const swapped = shape.length === 2 && text(tensor.shape) === text([...shape].reverse()) ? ': rows and columns are swapped' : ''
+  throw new MalformedModelError(`tensor ${name} is ${text(tensor.shape)}; the metadata asks for ${text(shape)}${reason}${swapped}`)
 }

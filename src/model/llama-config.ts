@@ -22,3 +22,6 @@ export interface LlamaConfig {
   /** Any of these ends a generation. */
   readonly eosTokenIds: readonly number[]
 }
+
+/** Longest context that is taken from a file: rotary tables grow with it, and no Llama is trained for more than 131,072. */
+export const MAX_CONTEXT = 1_048_576
