@@ -1,14 +1,13 @@
-/**
- * The chat template of a base: a Jinja program out of an untrusted file. Jinja has no limit on loops or memory, so it
- * runs in a thread of its own that is stopped when it takes too long or too much.
- */
-import { Worker } from 'node:worker_threads'
+import { fork, type ChildProcess } from 'node:child_process'
+import { fileURLToPath } from 'node:url'
 import { Template } from '@huggingface/jinja'
 import { MalformedModelError } from '../errors.js'
+import type { RenderAnswer, RenderRequest } from './chat-template-process.js'
 
 export interface ChatMessage { readonly role: string, readonly content: string }
 
-export interface ChatTemplateOptions {
+export interface RenderOptions {
+  /** End with the opening of the assistant's turn (default). */
   readonly addGenerationPrompt?: boolean
   /** As text, for templates that print them. */
   readonly bosToken?: string
@@ -33,33 +32,79 @@ export function usableChatTemplate (text: string | null): { readonly text: strin
 }
 
 /**
- * Messages as the text the base was trained on. Encode it with `parseSpecial` and without `addSpecial`: the template
- * writes control tokens itself. Thread start included, some 50 ms.
- * @throws MalformedModelError when the template fails, or is stopped at its limit of time or memory
+ * The chat template of a base: a Jinja program out of an untrusted file. Jinja limits neither loops nor memory, and a
+ * thread that runs out of memory can take its process along, so it runs in a process of its own, which is started by
+ * the first rendering and killed by one that takes too long.
  */
-export async function renderChatTemplate (template: string, messages: readonly ChatMessage[], options: ChatTemplateOptions = {}): Promise<string> {
-  const worker = new Worker(new URL('./chat-template-worker.js', import.meta.url), {
-    workerData: {
-      template,
-      values: { messages, add_generation_prompt: options.addGenerationPrompt ?? true, bos_token: options.bosToken ?? '', eos_token: options.eosToken ?? '' }
-    },
-    resourceLimits: { maxOldGenerationSizeMb: MEMORY_LIMIT_MB, maxYoungGenerationSizeMb: 16 },
-    stdout: true, stderr: true
-  })
-  let timer: NodeJS.Timeout | undefined
-  try {
-    return await new Promise<string>((resolve, reject) => {
-      const fail = (reason: string): void => reject(new MalformedModelError(`the chat template ${reason}`))
-      timer = setTimeout(() => fail(`was stopped after ${TIME_LIMIT_MS} ms`), TIME_LIMIT_MS)
-      worker.once('message', (answer: { text?: string, error?: string }) => {
-        if (answer.text === undefined) fail(`failed: ${answer.error ?? 'no reason given'}`)
-        else resolve(answer.text)
+export class ChatTemplate {
+  readonly #template: string
+  #child: ChildProcess | null = null
+  #last: Promise<unknown> = Promise.resolve()
+
+  constructor (template: string) {
+    this.#template = template
+  }
+
+  /**
+   * Messages as the text the base was trained on. Encode it with `parseSpecial` and without `addSpecial`: the template
+   * writes control tokens itself.
+   * @throws MalformedModelError when the template fails, or is stopped at its limit of time or memory
+   */
+  render (messages: readonly ChatMessage[], { addGenerationPrompt = true, bosToken = '', eosToken = '' }: RenderOptions = {}): Promise<string> {
+    const request = { template: this.#template, values: { messages, add_generation_prompt: addGenerationPrompt, bos_token: bosToken, eos_token: eosToken } }
+    // One at a time, so that a time limit measures one rendering.
+    const answer = this.#last.then(() => this.#ask(request))
+    this.#last = answer.catch(() => {})
+    return answer
+  }
+
+  async #ask (request: RenderRequest): Promise<string> {
+    const answer = await this.#exchange(request)
+    if ('error' in answer) throw new MalformedModelError(`the chat template failed: ${answer.error}`)
+    return answer.text
+  }
+
+  /** A child that does not answer in time is killed. */
+  async #exchange (request: RenderRequest): Promise<RenderAnswer> {
+    const child = this.#child ??= this.#start()
+    let onMessage: (answer: unknown) => void = () => {}
+    let onEnd: () => void = () => {}
+    let timer: NodeJS.Timeout | undefined
+    try {
+      return await new Promise<RenderAnswer>((resolve, reject) => {
+        onMessage = answer => resolve(answer as RenderAnswer)
+        onEnd = () => reject(new MalformedModelError(`the chat template was stopped: it needs more than ${MEMORY_LIMIT_MB} MB of memory`))
+        timer = setTimeout(() => reject(new MalformedModelError(`the chat template was stopped after ${TIME_LIMIT_MS} ms`)), TIME_LIMIT_MS)
+        child.once('message', onMessage)
+        child.once('exit', onEnd)
+        child.once('error', onEnd)
+        child.send(request, error => { if (error !== null) onEnd() })
       })
-      worker.once('error', (error: NodeJS.ErrnoException) => fail(error.code === 'ERR_WORKER_OUT_OF_MEMORY' ? `was stopped at ${MEMORY_LIMIT_MB} MB of memory` : `failed: ${error.message}`))
-      worker.once('exit', () => fail('ended without an answer'))
+    } catch (error) {
+      this.close()
+      throw error
+    } finally {
+      clearTimeout(timer)
+      child.off('message', onMessage)
+      child.off('exit', onEnd)
+      child.off('error', onEnd)
+    }
+  }
+
+  #start (): ChildProcess {
+    const child = fork(fileURLToPath(new URL('./chat-template-process.js', import.meta.url)), {
+      execArgv: [`--max-old-space-size=${MEMORY_LIMIT_MB}`], env: {}, stdio: ['ignore', 'ignore', 'ignore', 'ipc']
     })
-  } finally {
-    clearTimeout(timer)
-    await worker.terminate()
+    child.on('error', () => {})
+    // It ends with its parent, which need not wait for it.
+    child.unref()
+    child.channel?.unref()
+    return child
+  }
+
+  /** Ends the process; a later rendering starts another. */
+  close (): void {
+    this.#child?.kill('SIGKILL')
+    this.#child = null
   }
 }
