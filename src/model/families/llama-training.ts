@@ -7,7 +7,8 @@ import { onnxBytes } from '../../graph/onnx.js'
 import { type BatchPlanInputs, DEFAULT_LOSS_CHUNK, type Objective, type PromptPlacement, planInputs } from '../batch-plan.js'
 import type { PlainWeights } from '../frozen-weights.js'
 import type { LlamaConfig } from '../llama-config.js'
-import { EMBEDDING, LINEAR_GROUPS, type LinearGroup, type LlamaOps, type Projected, headName, linearName, llamaHidden } from './llama.js'
+import { EMBEDDING } from '../llama-tensors.js'
+import { LINEAR_GROUPS, type LinearGroup, type LlamaOps, type Projected, headName, linearName, llamaHidden } from './llama.js'
 import { ropeTables } from './rope-tables.js'
 
 export interface TrainingGraphOptions extends PromptPlacement {

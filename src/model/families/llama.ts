@@ -3,6 +3,7 @@
  * cache or over a packed batch) is decided by the `LlamaOps` it is traced with; `T` is whatever those pass around.
  */
 import type { LlamaConfig } from '../llama-config.js'
+import { EMBEDDING, HEAD } from '../llama-tensors.js'
 
 /** Linears that read the same rows. A group is one product where the number format joins its weights. */
 export const LINEAR_GROUPS = {
@@ -26,8 +27,7 @@ export interface LlamaOps<T> {
   lastRows (x: T): T
 }
 
-export const EMBEDDING = 'model.embed_tokens.weight'
-export const headName = (config: LlamaConfig): string => config.tiedEmbeddings ? EMBEDDING : 'lm_head.weight'
+export const headName = (config: LlamaConfig): string => config.tiedEmbeddings ? EMBEDDING : HEAD
 export const linearName = (layer: number, linear: string): string => `model.layers.${layer}.${linear}.weight`
 
 /** The residual stream between layers: the sum is left to the next norm, which does both in one kernel. */
