@@ -13,7 +13,8 @@ export const LINEAR_GROUPS = {
   down: ['mlp.down_proj']
 } as const
 export type LinearGroup = keyof typeof LINEAR_GROUPS
-export type Projected<T, G extends LinearGroup> = { readonly [I in keyof (typeof LINEAR_GROUPS)[G]]: T }
+type AsMany<T, Names extends readonly string[]> = { readonly [I in keyof Names]: T }
+export type Projected<T, G extends LinearGroup> = AsMany<T, (typeof LINEAR_GROUPS)[G]>
 
 export interface LlamaOps<T> {
   /** The residual sum (of `stream` alone at the first layer) and its RMSNorm. */
