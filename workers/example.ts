@@ -1,0 +1,14 @@
+/** One tokenized row. */
+export interface Example {
+  /** What the model reads, the target included. At least one token in front of the target. */
+  readonly ids: readonly number[]
+  /** Where in `ids` the target starts: each token from there on is predicted. `ids.length` for classification. */
+  readonly targetStart: number
+  /** Index among the task's labels; null for generation. */
+  readonly label: number | null
+}
+
+/** Predictions that the loss averages over. */
+export function predictions ({ ids, targetStart, label }: Example): number {
+  return label === null ? ids.length - targetStart : 1
+}
