@@ -79,18 +79,18 @@ class BpeTokenizer implements Tokenizer {
   }
 
   #normalize (text: string): string {
-    return this.#library.normalizer?._call(text) ?? text
+    return this.#library.normalizer?.(text) ?? text
   }
 
   #pieces (text: string, section: number): string[] {
-    return this.#library.pre_tokenizer?._call(text, { section_index: section }) ?? [text]
+    return this.#library.pre_tokenizer?.(text, { section_index: section }) ?? [text]
   }
 
   #merge (pieces: string[], ids: number[]): void {
     const model = this.#library.model!
     // Unknown tokens are fused within a piece, never across two.
     for (const group of this.#fusesUnknown ? pieces.map(piece => [piece]) : [pieces]) {
-      for (const token of model._call(group)) {
+      for (const token of model(group)) {
         const id = model.tokens_to_ids.get(token)
         if (id === undefined) throw new Error(`internal: the byte-pair model made the token ${JSON.stringify(token)}, which has no id`)
         ids.push(id)

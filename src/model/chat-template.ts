@@ -65,30 +65,27 @@ export class ChatTemplate {
   }
 
   /** A child that does not answer in time is killed. */
-  async #exchange (request: RenderRequest): Promise<RenderAnswer> {
+  #exchange (request: RenderRequest): Promise<RenderAnswer> {
     const child = this.#child ??= this.#start()
-    let onMessage: (answer: unknown) => void = () => {}
-    let onEnd: () => void = () => {}
-    let timer: NodeJS.Timeout | undefined
-    try {
-      return await new Promise<RenderAnswer>((resolve, reject) => {
-        onMessage = answer => resolve(answer as RenderAnswer)
-        onEnd = () => reject(new MalformedModelError(`the chat template was stopped: it needs more than ${MEMORY_LIMIT_MB} MB of memory`))
-        timer = setTimeout(() => reject(new MalformedModelError(`the chat template was stopped after ${TIME_LIMIT_MS} ms`)), TIME_LIMIT_MS)
-        child.once('message', onMessage)
-        child.once('exit', onEnd)
-        child.once('error', onEnd)
-        child.send(request, error => { if (error !== null) onEnd() })
-      })
-    } catch (error) {
-      this.close()
-      throw error
-    } finally {
-      clearTimeout(timer)
-      child.off('message', onMessage)
-      child.off('exit', onEnd)
-      child.off('error', onEnd)
-    }
+    return new Promise((resolve, reject) => {
+      const finish = (): void => {
+        clearTimeout(timer)
+        child.off('message', answered).off('exit', ended)
+      }
+      const stop = (reason: string): void => {
+        finish()
+        this.close()
+        reject(new MalformedModelError(`the chat template was stopped: ${reason}`))
+      }
+      const answered = (answer: unknown): void => {
+        finish()
+        resolve(answer as RenderAnswer)
+      }
+      const ended = (): void => stop(`it needs more than ${MEMORY_LIMIT_MB} MB of memory`)
+      const timer = setTimeout(() => stop(`it needs more than ${TIME_LIMIT_MS} ms`), TIME_LIMIT_MS)
+      child.on('message', answered).on('exit', ended)
+      child.send(request, error => { if (error !== null) stop(error.message) })
+    })
   }
 
   #start (): ChildProcess {

@@ -29,11 +29,16 @@ export function tokenDecoder (json: DecoderJson | null): TokenDecoder {
 }
 
 /** GPT-2's alphabet: the printable characters of Latin-1 stand for themselves, the other bytes for U+0100 and following. */
-const BYTE_OF: ReadonlyMap<string, number> = (() => {
-  const printable = (byte: number): boolean => (byte >= 33 && byte <= 126) || (byte >= 161 && byte <= 172) || byte >= 174
+const BYTE_OF: ReadonlyMap<string, number> = byteAlphabet()
+
+function byteAlphabet (): Map<string, number> {
   let others = 0
-  return new Map(Array.from({ length: 256 }, (_, byte) => [String.fromCharCode(printable(byte) ? byte : 256 + others++), byte]))
-})()
+  return new Map(Array.from({ length: 256 }, (_, byte) => [String.fromCharCode(isPrintable(byte) ? byte : 256 + others++), byte]))
+}
+
+function isPrintable (byte: number): boolean {
+  return (byte >= 33 && byte <= 126) || (byte >= 161 && byte <= 172) || byte >= 174
+}
 
 /** A token with any other character is an added one and means its own text. */
 function bytesOf (token: string): number[] {

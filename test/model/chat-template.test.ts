@@ -40,7 +40,7 @@ suite('chat templates', () => {
   })
 
   test('that never end are stopped', async () => {
-    await assert.rejects(renderChatTemplate('{% for a in range(20000) %}{% for b in range(20000) %}{% endfor %}{% endfor %}', []), /stopped after 2000 ms/)
+    await assert.rejects(renderChatTemplate('{% for a in range(20000) %}{% for b in range(20000) %}{% endfor %}{% endfor %}', []), /more than 2000 ms/)
   })
 
   test('that take all memory are stopped', async () => {

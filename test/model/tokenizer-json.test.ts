@@ -27,6 +27,10 @@ function split (Regex: string, behavior = 'Isolated', invert = false): unknown {
   return { type: 'Split', pattern: { Regex }, behavior, invert }
 }
 
+function added (id: number, content: string): unknown[] {
+  return [{ id, content, special: true }]
+}
+
 function refuses (source: string | Uint8Array, message: RegExp, vocabSize?: number): void {
   assert.throws(() => validateTokenizerJson(source, vocabSize === undefined ? {} : { vocabSize }), (error: unknown) => {
     assert.ok(error instanceof MalformedModelError, String(error))
@@ -104,12 +108,11 @@ suite('validateTokenizerJson()', () => {
   })
 
   test('checks added tokens', () => {
-    const token = (id: number, content: string): unknown[] => [{ id, content, special: true }]
-    refuses(edited('added_tokens', token(3, '<|x|>')), /share the id 3/)
-    refuses(edited('added_tokens', token(341, '')), /content is empty/)
-    refuses(edited('added_tokens', [...token(341, '<a>'), ...token(342, '<a>')]), /added twice/)
-    refuses(edited('added_tokens', token(2 ** 40, '<a>')), /added_tokens\[0\]\.id/)
-    refuses(edited('added_tokens', token(342, '<|begin_of_text|>')), /<\|begin_of_text\|>.* has the id 342, not 341/)
+    refuses(edited('added_tokens', added(3, '<|x|>')), /share the id 3/)
+    refuses(edited('added_tokens', added(341, '')), /content is empty/)
+    refuses(edited('added_tokens', [...added(341, '<a>'), ...added(342, '<a>')]), /added twice/)
+    refuses(edited('added_tokens', added(2 ** 40, '<a>')), /added_tokens\[0\]\.id/)
+    refuses(edited('added_tokens', added(342, '<|begin_of_text|>')), /<\|begin_of_text\|>.* has the id 342, not 341/)
   })
 })
 
