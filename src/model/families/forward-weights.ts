@@ -39,12 +39,14 @@ export function w8a8Weights (b: GraphBuilder, { numHeads, numKvHeads, headSize, 
   /** The product without the rows' scale, and that scale [M,1]. */
   const linear = (rows: Rows, name: string, { values, scale }: QuantisedLinear): { product: Value, scale: Value } => {
     const x = unscaled(b, rows)
-    const largest = b.op('ReduceMax', [b.op('Abs', [x], {}), b.integers(-1)], { keepdims: 1 })
+    // Reshaped, not squeezed: of no rows at all, the kernel's maximum keeps the columns.
+    const largest = b.reshape(b.op('ReduceMax', [b.op('Abs', [x], {}), b.integers(-1)], { keepdims: 1 }), [x.shape[0]!])
     // A row of zeros has no largest entry to divide by.
     const range = b.op('Max', [largest, b.scalar(1e-30)], {})
-    const quantised = b.op('QuantizeLinear', [x, b.mul(b.squeeze(range, 1), step), zeroPointPerRow(x)], { axis: 0 })
+    const quantised = b.op('QuantizeLinear', [x, b.mul(range, step), zeroPointPerRow(x)], { axis: 0 })
     const product = b.op('MatMulIntegerToFloat', [quantised, b.external(`${name}.values`, values), step, b.external(`${name}.scale`, scale), zeroPoint], {})
-    return { product, scale: rows.scale === null ? range : b.mul(range, rows.scale) }
+    const column = b.unsqueeze(range, 1)
+    return { product, scale: rows.scale === null ? column : b.mul(column, rows.scale) }
   }
 
   const widths: Readonly<Record<LinearGroup, readonly number[]>> = {
