@@ -10,6 +10,7 @@ export const ConfigSchema = Type.Object({
   LOG_LEVEL: Type.Union([Type.Literal('trace'), Type.Literal('debug'), Type.Literal('info'), Type.Literal('warn'), Type.Literal('error'), Type.Literal('silent')], { default: 'info', description: 'pino level of every process' }),
   PERMAFROST_HOME: Type.String({ default: join(homedir(), '.permafrost'), description: 'data: base models, artifacts, files, the private Redis, the first API key' }),
   PERMAFROST_BASE: Type.Optional(Type.String({ description: 'a GGUF file or Hugging Face folder of the Llama family; absent: SmolLM2-135M-Instruct' })),
+  BASE_FOLDER: Type.Optional(Type.String({ description: 'imported base folder, set by `start`' })),
   REDIS_URL: Type.Optional(Type.String({ description: 'absent: `start` runs a private redis-server' })),
   ARTIFACT_STORE: Type.Optional(Type.String({ pattern: '^file:', description: 'file:/folder; absent: the folder store under PERMAFROST_HOME' })),
   INFERENCE_URL: Type.Optional(Type.String({ description: 'unix:/path/to.sock or http://host:port of the inference process; absent: a socket under PERMAFROST_HOME' })),

@@ -1,0 +1,54 @@
+/** Memory that never moves and that no garbage collector frees: what ONNX Runtime keeps pointers into. Linux. */
+import koffi from 'koffi'
+
+const PAGE = 4096
+const HUGE_PAGE = 2 * 1024 * 1024
+const PROT_READ_WRITE = 0x1 | 0x2
+const MAP_PRIVATE_ANONYMOUS = 0x02 | 0x20
+const MADV_HUGEPAGE = 14
+const MAP_FAILED = 0xffff_ffff_ffff_ffffn
+
+const libc = koffi.load('libc.so.6')
+const mmap = libc.func('void *mmap(void *address, size_t length, int protection, int flags, int file, int64_t offset)') as (address: null, length: number, protection: number, flags: number, file: number, offset: number) => bigint
+const madvise = libc.func('int madvise(void *address, size_t length, int advice)') as (address: bigint, length: number, advice: number) => number
+const munmap = libc.func('int munmap(void *address, size_t length)') as (address: bigint, length: number) => number
+
+export class NativeMemory {
+  readonly pointer: bigint
+  readonly bytes: number
+  readonly #mapped: number
+
+  /** Zeroed; a page costs nothing until it is touched. @throws Error when the system has no room. */
+  constructor (bytes: number) {
+    const unit = bytes > HUGE_PAGE / 2 ? HUGE_PAGE : PAGE
+    this.bytes = bytes
+    this.#mapped = Math.max(1, Math.ceil(bytes / unit)) * unit
+    this.pointer = mmap(null, this.#mapped, PROT_READ_WRITE, MAP_PRIVATE_ANONYMOUS, -1, 0)
+    if (this.pointer === MAP_FAILED || !this.pointer) throw new Error(`cannot map ${this.#mapped} bytes of memory`)
+    // Advice: a kernel without transparent huge pages refuses it, which costs speed only.
+    if (unit === HUGE_PAGE) madvise(this.pointer, this.#mapped, MADV_HUGEPAGE)
+  }
+
+  /** @param offset, bytes multiples of 4 */
+  floats (offset: number, length: number): Float32Array {
+    return new Float32Array(this.#view(offset, length * 4))
+  }
+
+  ints (offset: number, length: number): Int32Array {
+    return new Int32Array(this.#view(offset, length * 4))
+  }
+
+  longs (offset: number, length: number): BigInt64Array {
+    return new BigInt64Array(this.#view(offset, length * 8))
+  }
+
+  /** Every view is dead afterwards: reading one reads unmapped memory. */
+  release (): void {
+    munmap(this.pointer, this.#mapped)
+  }
+
+  #view (offset: number, bytes: number): ArrayBuffer {
+    if (offset < 0 || offset + bytes > this.bytes) throw new Error(`internal: bytes ${offset} to ${offset + bytes} of ${this.bytes}`)
+    return koffi.view(this.pointer + BigInt(offset), bytes)
+  }
+}

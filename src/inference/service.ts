@@ -1,0 +1,144 @@
+/** From a request to a sequence in the step loop: checks, prompt, admission. Everything behind it is numbers. */
+import type { Logger } from 'pino'
+import type { Digest } from '../digest.js'
+import { ServiceError } from '../errors.js'
+import type { BaseManifest, ServingFormat } from '../model/base.js'
+import type { EngineKind } from './engine/engine.js'
+import type { PinnedPrompt, PromptCache } from './prompt-cache.js'
+import type { SequenceEvent, SequenceRequest, StatusReport } from './protocol.js'
+import { checkRoom } from './scheduler.js'
+import { Sequence } from './sequence.js'
+import type { StepLoop } from './step-loop.js'
+
+export interface ServiceOptions {
+  readonly manifest: BaseManifest
+  readonly format: ServingFormat
+  readonly engine: EngineKind
+  /** Positions of one slot. */
+  readonly maxContext: number
+  readonly loop: StepLoop
+  readonly prompts: PromptCache
+  readonly logger: Logger
+}
+
+export class InferenceService {
+  readonly #options: ServiceOptions
+  #arrivals = 0
+  /** Accepted, still waiting for their prompts. */
+  #loading = 0
+  /** Accepted and not ended. */
+  #active = 0
+  #whenQuiet: () => void = () => {}
+  #stopping = false
+
+  constructor (options: ServiceOptions) {
+    this.#options = options
+  }
+
+  /**
+   * Put a request in the queue; resolves when it is accepted, `emit` hears the rest. Aborting cancels it: it says no
+   * more, and its slot is free before the next step.
+   * @throws ServiceError `saturated`, `inference_unavailable`, `invalid_request`, `context_too_long`, or what loading the prompt says
+   */
+  async submit (request: SequenceRequest, signal: AbortSignal, emit: (event: SequenceEvent) => void): Promise<void> {
+    const { loop, logger } = this.#options
+    const arrivedAt = performance.now()
+    if (this.#stopping) throw new ServiceError('inference_unavailable', 'the inference process is stopping', { retryAfter: 2 })
+    this.#checkIds(request)
+    checkRoom(loop.schedule, this.#loading)
+    const arrival = this.#arrivals++
+    this.#active++
+    let pinned: PinnedPrompt | null = null
+    const leave = (): void => {
+      pinned?.release()
+      if (--this.#active === 0) this.#whenQuiet()
+    }
+    try {
+      pinned = await this.#pin(request.prompt, arrival)
+      signal.throwIfAborted()
+      const maxTokens = this.#roomFor(request, pinned)
+      const sequence = new Sequence({
+        arrival, request, prompt: pinned?.prompt ?? null, maxTokens, arrivedAt, emit,
+        onEnd: () => {
+          signal.removeEventListener('abort', cancel)
+          leave()
+          logger.debug({ request: request.id, tenant: request.tenant, inputTokens: request.inputIds.length, generatedTokens: sequence.generated, cancelled: sequence.cancelled }, 'sequence ended')
+        }
+      })
+      const cancel = (): void => loop.cancel(sequence)
+      signal.addEventListener('abort', cancel, { once: true })
+      loop.submit(sequence)
+    } catch (error) {
+      leave()
+      throw error
+    }
+  }
+
+  /** Compile a prompt before anyone asks for it. @throws ServiceError as `submit` */
+  async preload (prompt: Digest): Promise<void> {
+    const pinned = await this.#options.prompts.acquire(prompt, this.#arrivals++)
+    pinned.release()
+  }
+
+  status (): StatusReport {
+    const { manifest, format, engine, maxContext, loop, prompts } = this.#options
+    return {
+      ready: !this.#stopping,
+      base: manifest.digest,
+      servingGraph: manifest.serving[format].digest,
+      format,
+      engine,
+      maxContext,
+      slots: loop.schedule.slots,
+      running: loop.schedule.rows.length,
+      waiting: loop.schedule.waiting.length + this.#loading,
+      promptsCached: prompts.size,
+      promptCacheBytes: prompts.bytes,
+      stepsTotal: loop.stepsTotal,
+      tokensTotal: loop.tokensTotal
+    }
+  }
+
+  /** Refuse what is new and let what was accepted finish; what is left after `graceMs` is told that it was cut off. */
+  async stop (graceMs: number): Promise<void> {
+    this.#stopping = true
+    let timer: NodeJS.Timeout | undefined
+    await new Promise<void>(resolve => {
+      this.#whenQuiet = resolve
+      if (this.#active === 0) resolve()
+      timer = setTimeout(resolve, graceMs)
+    })
+    clearTimeout(timer)
+    await this.#options.loop.close(new ServiceError('inference_unavailable', 'the inference process stopped', { retryAfter: 2 }))
+  }
+
+  async #pin (prompt: Digest | null, arrival: number): Promise<PinnedPrompt | null> {
+    if (prompt === null) return null
+    this.#loading++
+    try {
+      return await this.#options.prompts.acquire(prompt, arrival)
+    } finally {
+      this.#loading--
+    }
+  }
+
+  #checkIds ({ inputIds, prompt, work }: SequenceRequest): void {
+    const { vocabSize } = this.#options.manifest.config
+    const unknown = inputIds.find(id => id >= vocabSize)
+    if (unknown !== undefined) throw new ServiceError('invalid_request', `token id ${unknown}, this base has ${vocabSize}`, { param: 'inputIds' })
+    if (prompt === null && work.kind === 'classify') throw new ServiceError('invalid_request', 'the bare base has no labels', { param: 'work/kind' })
+  }
+
+  /** Tokens that may be generated: the request's own limit or what the slot leaves. */
+  #roomFor ({ inputIds, work }: SequenceRequest, pinned: PinnedPrompt | null): number {
+    const { maxContext } = this.#options
+    if (work.kind === 'classify' && pinned!.prompt.labels === null) throw new ServiceError('invalid_request', 'this prompt was trained for generation and has no labels', { param: 'work/kind' })
+    const virtualTokens = pinned?.prompt.virtualTokens ?? 0
+    const room = maxContext - virtualTokens - inputIds.length
+    if (room < (work.kind === 'classify' ? 0 : 1)) {
+      const answer = work.kind === 'classify' ? '' : ' and no room for an answer'
+      throw new ServiceError('context_too_long', `${inputIds.length} tokens of input behind ${virtualTokens} virtual tokens${answer}, limit ${maxContext}`, { param: 'input' })
+    }
+    return work.kind === 'classify' ? 0 : Math.min(work.maxTokens, room)
+  }
+}

@@ -1,0 +1,215 @@
+/**
+ * Runs one step after another for as long as there is work: asks the scheduler what is next, gives the engine its
+ * numbers, hands each row's result to its sequence. Holds no policy.
+ */
+import { ServiceError } from '../errors.js'
+import type { Engine, StepInput, StepOutput } from './engine/engine.js'
+import { begin, complete, enqueue, newSchedule, nextStep, remove, type Schedulable, type Schedule, type Step } from './scheduler.js'
+import type { Sequence } from './sequence.js'
+
+type WorkStep = Exclude<Step<Sequence, Compilation>, { kind: 'idle' }>
+
+interface Compilation extends Schedulable {
+  readonly embeddings: Float32Array
+  /** Positions of the scratch slot that are filled. */
+  length: number
+  readonly done: (prefix: Float32Array) => void
+  readonly failed: (error: Error) => void
+}
+
+export interface StepLoopOptions {
+  /** Its arena has one slot more than `slots`: the last one, in which prompts are compiled. */
+  readonly engine: Engine
+  readonly hiddenSize: number
+  readonly vocabSize: number
+  readonly slots: number
+  readonly maxWaiting: number
+  /**
+   * Zero what a sequence leaves behind. Attention by plain operators multiplies unused positions by zero, which a
+   * number that is not finite survives; the fused kernel does not read them.
+   */
+  readonly scrub: boolean
+  /** A step failed; the sequences in it have been told. */
+  readonly onStepFailure: (error: unknown) => void
+}
+
+export class StepLoop {
+  readonly schedule: Schedule<Sequence, Compilation>
+  stepsTotal = 0
+  tokensTotal = 0
+  readonly #options: StepLoopOptions
+  readonly #cancelled = new Set<Sequence>()
+  #running: Promise<void> | null = null
+  #idle: Array<() => void> = []
+  #closed = false
+
+  constructor (options: StepLoopOptions) {
+    this.#options = options
+    this.schedule = newSchedule(options.slots, options.maxWaiting)
+  }
+
+  submit (sequence: Sequence): void {
+    enqueue(this.schedule.waiting, sequence)
+    this.#wake()
+  }
+
+  /** The sequence says no more and leaves its slot before the next step. */
+  cancel (sequence: Sequence): void {
+    sequence.cancelled = true
+    this.#cancelled.add(sequence)
+    this.#wake()
+  }
+
+  /**
+   * Run embeddings [P, hidden], already in the graph's residual space, in the scratch slot.
+   * @returns their keys and values, [layers, k|v, KH, P, D]
+   */
+  compile (embeddings: Float32Array, arrival: number): Promise<Float32Array> {
+    return new Promise((resolve, reject) => {
+      const remaining = embeddings.length / this.#options.hiddenSize
+      enqueue(this.schedule.compilations, { arrival, remaining, embeddings, length: 0, done: resolve, failed: reject })
+      this.#wake()
+    })
+  }
+
+  /** Resolves when nothing runs, waits or compiles. */
+  async drained (): Promise<void> {
+    while (this.#running !== null) await new Promise<void>(resolve => this.#idle.push(resolve))
+  }
+
+  /** Stop after the step under way; everything that runs or waits is told `error`. */
+  async close (error: ServiceError): Promise<void> {
+    this.#closed = true
+    await this.#running
+    for (const sequence of [...this.schedule.rows, ...this.schedule.waiting]) {
+      if (!sequence.cancelled) sequence.fail(error)
+      this.#take(sequence)
+    }
+    for (const compilation of this.schedule.compilations.splice(0)) compilation.failed(error)
+  }
+
+  #wake (): void {
+    if (this.#running !== null || this.#closed) return
+    // Behind the current callback, so that requests which arrive together are scheduled together.
+    this.#running = Promise.resolve().then(() => this.#run()).finally(() => {
+      this.#running = null
+      for (const resolve of this.#idle.splice(0)) resolve()
+    })
+  }
+
+  async #run (): Promise<void> {
+    while (!this.#closed) {
+      for (const sequence of this.#cancelled) this.#take(sequence)
+      this.#cancelled.clear()
+      const step = nextStep(this.schedule)
+      if (step.kind === 'idle') return
+      begin(this.schedule, step)
+      try {
+        const output = await this.#options.engine.step(this.#inputOf(step))
+        this.stepsTotal++
+        complete(this.schedule, step)
+        this.#deliver(step, output)
+      } catch (error) {
+        this.#fail(step, error)
+      }
+    }
+  }
+
+  #inputOf (step: WorkStep): StepInput {
+    const { slots, vocabSize } = this.#options
+    switch (step.kind) {
+      case 'compile': {
+        const { item, tokens } = step
+        const start = item.length
+        item.length += tokens
+        const ids = Array.from({ length: tokens }, (_, i) => vocabSize + start + i)
+        return { firstSlot: slots, rows: 1, ids, lengths: [item.length], hiddenRows: [], logitRows: [], softTable: item.embeddings }
+      }
+      case 'prefill': {
+        const { item, slot, tokens } = step
+        if (item.startedAt === null) this.#start(item, slot)
+        item.length += tokens
+        const last = item.remaining === tokens
+        return { firstSlot: slot, rows: 1, ids: item.inputChunk(tokens), lengths: [item.length], hiddenRows: last ? [tokens - 1] : [], logitRows: last && item.generates ? [0] : [] }
+      }
+      case 'decode': {
+        const rows = this.schedule.rows.slice(0, step.rows)
+        for (const row of rows) row.length++
+        const every = rows.map((_, index) => index)
+        return { firstSlot: 0, rows: step.rows, ids: rows.map(row => row.lastToken), lengths: rows.map(row => row.length), hiddenRows: every, logitRows: every }
+      }
+    }
+  }
+
+  #start (sequence: Sequence, slot: number): void {
+    sequence.startedAt = performance.now()
+    if (sequence.prompt === null) return
+    this.#options.engine.arena.write(slot, sequence.prompt.prefix, sequence.prompt.virtualTokens)
+    sequence.length = sequence.prompt.virtualTokens
+  }
+
+  #deliver (step: WorkStep, { hidden, logits }: StepOutput): void {
+    const { engine, slots, hiddenSize, vocabSize } = this.#options
+    switch (step.kind) {
+      case 'compile':
+        if (step.item.remaining > 0) return
+        step.item.done(engine.arena.read(slots, step.item.length))
+        this.#scrub(slots, step.item.length)
+        return
+      case 'prefill':
+        if (step.item.remaining === 0) this.#accept(step.item, hidden, logits)
+        return
+      case 'decode':
+        // A copy, because a finished row changes the order of the others.
+        for (const [row, sequence] of this.schedule.rows.slice(0, step.rows).entries()) {
+          this.#accept(sequence, hidden.subarray(row * hiddenSize, (row + 1) * hiddenSize), logits.subarray(row * vocabSize, (row + 1) * vocabSize))
+        }
+    }
+  }
+
+  #accept (sequence: Sequence, hidden: Float32Array, logits: Float32Array): void {
+    if (sequence.cancelled) return // it leaves before the next step
+    const before = sequence.generated
+    try {
+      if (sequence.accept(hidden, logits)) this.#take(sequence)
+    } catch (error) {
+      sequence.fail(error instanceof ServiceError ? error : new ServiceError('internal', 'the answer could not be read off the scores', { cause: error }))
+      this.#take(sequence)
+    }
+    this.tokensTotal += sequence.generated - before
+  }
+
+  /** Whoever was in a failed step is told so; everybody else goes on. */
+  #fail (step: WorkStep, error: unknown): void {
+    this.#options.onStepFailure(error)
+    const failure = new ServiceError('internal', 'the engine failed on this step', { cause: error })
+    if (step.kind === 'compile') {
+      this.schedule.compilations.splice(this.schedule.compilations.indexOf(step.item), 1)
+      step.item.failed(failure)
+      this.#scrub(this.#options.slots, step.item.length)
+      return
+    }
+    for (const sequence of step.kind === 'prefill' ? [step.item] : this.schedule.rows.slice(0, step.rows)) {
+      if (!sequence.cancelled) sequence.fail(failure)
+      this.#take(sequence)
+    }
+  }
+
+  /** Out of the schedule, its slot given to the row that closes the gap. Taking twice is harmless. */
+  #take (sequence: Sequence): void {
+    const { arena } = this.#options.engine
+    const slot = this.schedule.rows.indexOf(sequence)
+    const moves = remove(this.schedule, sequence)
+    if (slot !== -1) this.#scrub(slot, sequence.length)
+    for (const { item, from, to } of moves) {
+      arena.move(from, to, item.length)
+      this.#scrub(from, item.length)
+    }
+    sequence.end()
+  }
+
+  #scrub (slot: number, length: number): void {
+    const { engine, scrub } = this.#options
+    if (scrub) engine.arena.clear(slot, Math.min(length, engine.arena.shape.positions))
+  }
+}
