@@ -37,9 +37,12 @@ export class Tape {
     return outputs
   }
 
-  /** d loss / d parameter for each parameter, as values of the graph. @throws Error when the loss does not depend on one */
-  gradients (loss: Value, parameters: readonly Value[]): Value[] {
-    const found = new Map<Value, Value>([[loss, this.#builder.scalar(1)]])
+  /**
+   * d Σ (seed · output) / d parameter for each parameter, as values of the graph: `seeds` holds a gradient of each output.
+   * @throws Error when no output depends on a parameter
+   */
+  gradients (seeds: ReadonlyMap<Value, Value>, parameters: readonly Value[]): Value[] {
+    const found = new Map(seeds)
     for (const entry of [...this.#entries].reverse()) {
       const outer = entry.outputs.map(output => found.get(output))
       if (outer.every(gradient => gradient === undefined)) continue
@@ -54,7 +57,7 @@ export class Tape {
     }
     return parameters.map(parameter => {
       const gradient = found.get(parameter)
-      if (gradient === undefined) throw new Error(`internal: the loss does not depend on ${parameter.name}`)
+      if (gradient === undefined) throw new Error(`internal: nothing depends on ${parameter.name}`)
       return gradient
     })
   }

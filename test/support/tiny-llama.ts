@@ -1,4 +1,4 @@
-import { copyFileSync, existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { copyFileSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import type { PlainWeights } from '../../src/model/frozen-weights.js'
@@ -31,9 +31,9 @@ export interface TinyLlamaOptions {
   readonly tiedEmbeddings?: boolean
 }
 
-/** Vocabulary of `test/support/tokenizer`, which is copied beside the weights. */
+/** Of the fixtures' tokenizer, which is copied beside the weights. */
 export const TINY_VOCABULARY = 344
-const TOKENIZER_FOLDER = join(PROJECT_ROOT, 'test', 'support', 'tokenizer')
+const TOKENIZER_FILES = ['tokenizer.json', 'tokenizer_config.json']
 /** Of the tokenizer: `<s>` and `</s>`. */
 const BOS = 341
 const EOS = 342
@@ -57,9 +57,7 @@ export function writeTinyLlama (folder: string, options: TinyLlamaOptions = {}):
   const config = { numLayers, numHeads, numKvHeads, headSize, hiddenSize, intermediateSize, tiedEmbeddings, vocabSize: TINY_VOCABULARY } as LlamaConfig
   const tensors = new Map([...llamaTensors(config)].map(({ name, shape }) => [name, { shape, values: values(name, shape) }]))
   writeFileSync(join(folder, 'model.safetensors'), encodeSafetensors(tensors))
-  if (existsSync(TOKENIZER_FOLDER)) {
-    for (const file of readdirSync(TOKENIZER_FOLDER)) copyFileSync(join(TOKENIZER_FOLDER, file), join(folder, file))
-  }
+  for (const file of TOKENIZER_FILES) copyFileSync(join(PROJECT_ROOT, 'test', 'support', file), join(folder, file))
 }
 
 /** A seeded random Llama in a temporary folder. */

@@ -108,14 +108,14 @@ export function trainingGraph (options: TrainingGraphOptions): Uint8Array {
   if (objective === 'tokens') {
     const [loss] = tape.apply('tokenLoss', [hidden], { table: ops.weight(headName(config)), labels, weight, chunk: lossChunk })
     b.output(loss, 'loss')
-    if (gradients) b.output(tape.gradients(loss, [prompt])[0]!, 'prompt_gradient')
+    if (gradients) b.output(tape.gradients(new Map([[loss, b.scalar(1)]]), [prompt])[0]!, 'prompt_gradient')
   } else {
     const labelMatrix = tape.parameter('label_matrix', ['C', config.hiddenSize], gradients)
     const [loss, logits] = tape.apply('labelLoss', [hidden, labelMatrix], { labels, weight })
     b.output(loss, 'loss')
     b.output(logits, 'label_logits')
     if (gradients) {
-      const [promptGradient, labelGradient] = tape.gradients(loss, [prompt, labelMatrix])
+      const [promptGradient, labelGradient] = tape.gradients(new Map([[loss, b.scalar(1)]]), [prompt, labelMatrix])
       b.output(promptGradient!, 'prompt_gradient')
       b.output(labelGradient!, 'label_gradient')
     }
