@@ -13,6 +13,7 @@ import { LuaScript } from './lua-script.js'
 import { checkJobId } from './names.js'
 import { jobNotFound, taskNotFound } from './not-found.js'
 import { EVENTS_CHANNEL, jobEventsKey, jobKey, jobsKey, openJobsKey, taskOpenJobsKey, tasksKey, TENANTS } from './redis-keys.js'
+import { isOutage } from './redis-connection.js'
 import type { JobRecord } from './registry.js'
 import { checkSchema, decodeRecord, encodeRecord } from './stored-record.js'
 
@@ -36,8 +37,20 @@ export async function createJob (redis: Redis, queue: Queue, data: TrainingJobDa
   ])
   if (outcome === 'task_not_found') throw taskNotFound(task)
   const record = await getJob(redis, tenant, job)
-  if (!FINAL_STATES.includes(record.state)) await enqueue(queue, record.data)
+  if (!FINAL_STATES.includes(record.state)) await acceptInto(queue, record.data)
   return record
+}
+
+/**
+ * The job is accepted once its record is written. Should Redis go away now, an error would make the client send it
+ * again and train twice; instead the job is queued when Redis is back.
+ */
+async function acceptInto (queue: Queue, data: TrainingJobData): Promise<void> {
+  try {
+    await enqueue(queue, data)
+  } catch (error) {
+    if (!isOutage(error)) throw error
+  }
 }
 
 export async function getJob (redis: Redis, tenant: string, id: string): Promise<JobRecord> {

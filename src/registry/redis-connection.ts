@@ -59,7 +59,7 @@ const OUTAGE_REPLY = /^(LOADING|MISCONF|OOM|READONLY|MASTERDOWN|CLUSTERDOWN|NORE
 /** ioredis and BullMQ give these errors no class or code of their own. */
 const OUTAGE_MESSAGE = /^(Connection is closed|Command timed out|Stream isn't writeable)/
 
-function isOutage (error: unknown): boolean {
+export function isOutage (error: unknown): boolean {
   if (!(error instanceof Error)) return false
   return OUTAGE_REPLY.test(error.message) || OUTAGE_MESSAGE.test(error.message) || error.name === 'MaxRetriesPerRequestError' || 'syscall' in error
 }

@@ -23,7 +23,7 @@ export function artifactListKey (digest: Digest): string {
 
 /** An uploaded file, byte for byte. */
 export function uploadKey (tenant: string, file: string): string {
-  return `files/${tenant}/${file}`
+  return `files/${tenant}/${file}.jsonl`
 }
 
 /** Everything below belongs to one job's checkpoints and is deleted with them. */

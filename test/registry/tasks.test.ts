@@ -1,0 +1,88 @@
+import assert from 'node:assert/strict'
+import { after, before, suite, test } from 'node:test'
+import { UnknownSchemaError } from '../../src/registry/stored-record.js'
+import { job, openTestbed, refused, task, type Testbed, version } from './testbed.js'
+
+suite('tasks', () => {
+  let bed: Testbed
+  before(async () => { bed = await openTestbed() })
+  after(async () => await bed.close())
+
+  test('come back as they were made, in the order of their names', async () => {
+    await bed.registry.createTask('reads', task('b'))
+    await bed.registry.createTask('reads', task('a'))
+    assert.deepEqual(await bed.registry.getTask('reads', 'a'), task('a'))
+    assert.deepEqual(await bed.registry.listTasks('reads'), [task('a'), task('b')])
+  })
+
+  test('exist once, however many make them together', async () => {
+    const results = await Promise.allSettled(Array.from({ length: 8 }, async () => await bed.registry.createTask('races', task('same'))))
+    assert.equal(results.filter(result => result.status === 'fulfilled').length, 1)
+    await assert.rejects(bed.registry.createTask('races', task('same')), refused('task_exists'))
+  })
+
+  test('change nothing but their description', async () => {
+    await bed.registry.createTask('describes', task('t'))
+    assert.deepEqual(await bed.registry.describeTask('describes', 't', 'new'), { ...task('t'), description: 'new' })
+    assert.deepEqual(await bed.registry.getTask('describes', 't'), { ...task('t'), description: 'new' })
+    await assert.rejects(bed.registry.describeTask('describes', 'absent', 'new'), refused('task_not_found'))
+  })
+
+  test('cannot have a name that would reach into other keys', async () => {
+    for (const name of ['', 'a:versions', 'a@b', '../a', 'a/b', '.a']) await assert.rejects(bed.registry.createTask('names', task(name)), { code: 'invalid_request', param: 'name' })
+    await assert.rejects(bed.registry.getTask('names', 'a:versions'), refused('task_not_found'))
+  })
+
+  test('cannot be deleted while a job of theirs is unfinished', async () => {
+    await bed.registry.createTask('deletes', task('t'))
+    await bed.registry.createJob(job('deletes', 't', 'job_d1'))
+    await assert.rejects(bed.registry.deleteTask('deletes', 't'), refused('task_in_use'))
+    await bed.registry.cancelJob('deletes', 'job_d1')
+    await bed.registry.deleteTask('deletes', 't')
+    await assert.rejects(bed.registry.getTask('deletes', 't'), refused('task_not_found'))
+    await assert.rejects(bed.registry.deleteTask('deletes', 't'), refused('task_not_found'))
+  })
+
+  test('made again under an old name go on with the version numbers and know nothing of the old versions', async () => {
+    await bed.registry.createTask('again', task('t'))
+    await bed.registry.publishVersion('again', 't', version('old'))
+    await bed.registry.deleteTask('again', 't')
+    assert.deepEqual(await bed.objects.list('versions/again/'), [])
+    await bed.registry.createTask('again', task('t'))
+    assert.deepEqual(await bed.registry.listVersions('again', 't'), [])
+    await assert.rejects(bed.registry.resolve('again', 't'), refused('alias_not_found'))
+    assert.equal((await bed.registry.publishVersion('again', 't', version('new'))).number, 2)
+  })
+
+  test('of another tenant do not exist', async () => {
+    await bed.registry.createTask('owner', task('t'))
+    await bed.registry.publishVersion('owner', 't', version('a'))
+    const stranger = 'stranger'
+    assert.deepEqual(await bed.registry.listTasks(stranger), [])
+    for (const attempt of [
+      () => bed.registry.getTask(stranger, 't'),
+      () => bed.registry.describeTask(stranger, 't', 'mine'),
+      () => bed.registry.deleteTask(stranger, 't'),
+      () => bed.registry.getVersion(stranger, 't', 1),
+      () => bed.registry.listVersions(stranger, 't'),
+      () => bed.registry.listAliases(stranger, 't'),
+      () => bed.registry.getAlias(stranger, 't', 'production'),
+      () => bed.registry.aliasHistory(stranger, 't', 'production'),
+      () => bed.registry.moveAlias(stranger, 't', 'production', 1, { by: 'x' }),
+      () => bed.registry.rollbackAlias(stranger, 't', 'production', 'x'),
+      () => bed.registry.resolve(stranger, 't@1'),
+      () => bed.registry.publishVersion(stranger, 't', version('b')),
+      () => bed.registry.createJob(job(stranger, 't', 'job_s1'))
+    ]) await assert.rejects(attempt, refused('task_not_found'))
+  })
+
+  test('written by a newer Permafrost are refused by name, not misread', async () => {
+    await bed.registry.createTask('newer', task('t'))
+    await bed.redis.hset('pf:t:{newer}:tasks', 't', JSON.stringify({ ...task('t'), schema: 2 }))
+    await assert.rejects(bed.registry.getTask('newer', 't'), (error: unknown) => {
+      assert.ok(error instanceof UnknownSchemaError)
+      assert.equal(error.message, 'task t is stored with schema 2, this version of Permafrost reads schema 1')
+      return true
+    })
+  })
+})
