@@ -38,19 +38,21 @@ export async function trainingLoop (options: LoopOptions): Promise<Best> {
   const batchOf = batchOrder(examples.map(example => example.ids.length), recipe.batch_size, recipe.seed)
   const progress = new Progress(steps, options.now)
   let savedAt = options.now()
+  const save = async (): Promise<void> => {
+    await options.checkpoint(state)
+    options.emit({ type: 'checkpoint', step: state.step })
+    savedAt = options.now()
+  }
   while (true) {
     if (evaluationIsDue(state, recipe)) {
       await evaluate(options)
+      await save() // an evaluation may cost more than the steps between two checkpoints
       progress.restart()
     }
     if (state.step >= steps || isOutOfPatience(state, recipe)) break
     const event = progress.add(await trainingStep(options, batchOf(state.step).map(row => examples[row]!)))
     if (event !== null) options.emit(event)
-    if (options.now() - savedAt >= options.checkpointEveryMs) {
-      await options.checkpoint(state)
-      options.emit({ type: 'checkpoint', step: state.step })
-      savedAt = options.now()
-    }
+    if (options.now() - savedAt >= options.checkpointEveryMs) await save()
   }
   if (state.best === null) throw new Error('internal: a run ends with an evaluation')
   return state.best

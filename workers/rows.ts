@@ -2,10 +2,10 @@
  * From the lines of an uploaded file to tokenized rows. Files were checked line by line when they were uploaded and for
  * the task when the job was made, so an error here is rare; it still names its line.
  */
-import { ServiceError } from '../src/errors.js'
+import { MalformedModelError, ServiceError } from '../src/errors.js'
 import type { Tokenizer } from '../src/model/tokenizer.js'
 import type { TaskSpec } from '../src/prompt/task-spec.js'
-import { renderTemplate } from '../src/prompt/template.js'
+import { renderTemplate, type TemplateInput } from '../src/prompt/template.js'
 import type { Example } from './example.js'
 import { createRandom, shuffled } from './random.js'
 
@@ -14,16 +14,16 @@ const MIN_INPUT_TOKENS = 1
 
 export interface RowOptions {
   readonly spec: TaskSpec
-  readonly tokenizer: Pick<Tokenizer, 'encode'>
-  /** Ends every target of a generation task. */
-  readonly endToken: number | null
+  readonly tokenizer: Tokenizer
+  /** Ends every target. Null: the base names none. */
+  readonly endTokenId: number | null
   /** Tokens of a row at most; what is too much is cut from the left of the input. */
   readonly maxLength: number
   /** Field of the request that named the file, for errors. */
   readonly param: string
 }
 
-interface Row { readonly input: string | Readonly<Record<string, string>>, readonly target?: string, readonly label?: string | number | boolean, readonly references?: readonly string[] }
+interface Row { readonly input: TemplateInput, readonly target?: string, readonly label?: string | number | boolean, readonly references?: readonly string[] }
 
 /** @throws ServiceError `empty_file`, `bad_line`, `unknown_label`, `invalid_request` for a target that leaves no room, each with its line */
 export function readExamples (file: Uint8Array, options: RowOptions): Example[] {
@@ -56,14 +56,15 @@ function classificationExample (row: Row, line: number, labels: ReadonlyMap<stri
 function generationExample (row: Row, line: number, options: RowOptions): Example {
   const target = row.target ?? row.references?.[0] ?? ''
   if (target === '') throw new ServiceError('bad_line', `line ${line} of ${options.param}: a generation task needs target or references`, { param: options.param, line })
-  const targetIds = options.tokenizer.encode(target, { addSpecial: false })
-  if (options.endToken !== null) targetIds.push(options.endToken)
-  const room = options.maxLength - targetIds.length
+  if (options.endTokenId === null) throw new MalformedModelError('the base names no end token, so a prompt cannot learn where an answer ends')
+  // Control tokens that a target spells out are plain text; the end token is the only one.
+  const answer = [...options.tokenizer.encode(target, { addSpecial: false }), options.endTokenId]
+  const room = options.maxLength - answer.length
   if (room < MIN_INPUT_TOKENS) {
-    throw new ServiceError('invalid_request', `line ${line} of ${options.param}: its target of ${targetIds.length} tokens leaves no room for an input within max_length ${options.maxLength}`, { param: 'recipe/max_length', line })
+    throw new ServiceError('invalid_request', `line ${line} of ${options.param}: its target of ${answer.length} tokens leaves no room for an input within max_length ${options.maxLength}`, { param: 'recipe/max_length', line })
   }
   const ids = cutLeft(inputIds(row, line, options), room, options)
-  return { ids: [...ids, ...targetIds], targetStart: ids.length, label: null }
+  return { ids: [...ids, ...answer], targetStart: ids.length, label: null }
 }
 
 function inputIds (row: Row, line: number, { spec, tokenizer, param }: RowOptions): number[] {

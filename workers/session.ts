@@ -5,12 +5,12 @@ import { macroF1 } from '../src/metrics/macro-f1.js'
 import { batchPlan, type Feed, type PromptPlacement } from '../src/model/batch-plan.js'
 import { trainingGraph } from '../src/model/families/llama-training.js'
 import type { LlamaConfig } from '../src/model/llama-config.js'
+import { promptColumns } from '../src/prompt/peft.js'
 import type { BaseWeights } from './base-weights.js'
 import { type MicroBatch, microBatches } from './batches.js'
 import type { Example } from './example.js'
 import { GraphSession } from './graph-session.js'
 import type { ParameterValues } from './parameter.js'
-import { promptColumns } from './prompt-columns.js'
 import type { Metrics, TrainingModel } from './training-model.js'
 
 export interface OnnxTrainingModelOptions extends PromptPlacement {
