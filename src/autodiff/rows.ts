@@ -50,7 +50,7 @@ export const concatRows: Rule<'concatRows'> = {
 export const splitColumns: Rule<'splitColumns'> = {
   forward: (b, [x], { parts }) => {
     const size = (x.shape[1] as number) / parts
-    return { outputs: b.node('Split', [x, b.integers(...new Array<number>(parts).fill(size))], { axis: 1 }), saved: null }
+    return { outputs: b.node('Split', [x, b.integers(...Array.from({ length: parts }, () => size))], { axis: 1 }), saved: null }
   },
   gradient: (b, { outputs }, gradients) => [b.op('Concat', outputs.map((output, i) => gradients[i] ?? b.zerosLike(output)), { axis: 1 })]
 }

@@ -76,14 +76,15 @@ function graphProto (graph: Graph): ProtobufMessage {
   return proto
 }
 
+const opsetProto = (domain: string, version: number): ProtobufMessage => new ProtobufMessage().text(1, domain).int(2, version)
+
 /** ModelProto bytes: opset 21 + com.microsoft 1, IR version 10. External tensors are named relative to the graph's folder. */
 export function onnxBytes (graph: Graph): Uint8Array {
-  const opset = (domain: string, version: number): ProtobufMessage => new ProtobufMessage().text(1, domain).int(2, version)
   return new ProtobufMessage()
     .int(1, IR_VERSION)
     .text(2, 'permafrost')
     .message(7, graphProto(graph))
-    .message(8, opset('', OPSET))
-    .message(8, opset('com.microsoft', MICROSOFT_OPSET))
+    .message(8, opsetProto('', OPSET))
+    .message(8, opsetProto('com.microsoft', MICROSOFT_OPSET))
     .finish()
 }

@@ -68,7 +68,7 @@ function matrixProduct (a: readonly Dim[], b: readonly Dim[], transA: boolean, t
 function runtimeShape (shape: Value): null[] {
   const rank = shape.shape[0]
   if (typeof rank !== 'number') throw new ShapeError('a shape of unknown rank')
-  return new Array<null>(rank).fill(null)
+  return Array.from({ length: rank }, () => null)
 }
 
 function reshaped (data: Value, target: readonly number[]): (Dim | null)[] {

@@ -68,11 +68,12 @@ export function countLabels (method: PromptPlacement['method'], examples: readon
   return examples.reduce((all, { labels }) => all + labels.filter((label, s) => label >= 0 && (s > 0 || method === 'prompt-tuning')).length, 0)
 }
 
+const inRange = (id: number, limit: number): boolean => Number.isInteger(id) && id >= 0 && id < limit
+
 function checkExamples (options: BatchPlanOptions): void {
   const { config, examples, numVirtualTokens, maxPositions = config.contextLength } = options
   if (examples.length === 0) throw new RangeError('a batch without examples')
   if (!Number.isInteger(numVirtualTokens) || numVirtualTokens < 1) throw new RangeError(`${numVirtualTokens} virtual tokens; at least 1`)
-  const inRange = (id: number, limit: number): boolean => Number.isInteger(id) && id >= 0 && id < limit
   for (const [b, { ids }] of examples.entries()) {
     if (ids.length === 0) throw new RangeError(`example ${b} has no tokens`)
     const positions = numVirtualTokens + ids.length

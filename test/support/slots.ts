@@ -17,6 +17,8 @@ export interface Step {
   readonly softTable?: Float32Array
 }
 
+const int64 = (values: readonly number[], dims: number[]): Tensor => new Tensor('int64', BigInt64Array.from(values, BigInt), dims)
+
 /** A serving session with an arena of slots, through the stock binding: past and present are the same views of the arena. */
 export class Slots {
   readonly arena: Readonly<Record<string, Float32Array>>
@@ -40,7 +42,6 @@ export class Slots {
     const rows = hiddenRows ?? Array.from({ length: B * S }, (_, i) => i)
     const wanted = logitRows ?? rows.map((_, i) => i)
     const soft = softTable ?? new Float32Array(hiddenSize)
-    const int64 = (values: readonly number[], dims: number[]): Tensor => new Tensor('int64', BigInt64Array.from(values, BigInt), dims)
     const feeds: Record<string, Tensor> = {
       input_ids: int64(ids.flat(), [B, S]),
       soft_table: new Tensor('float32', soft, [soft.length / hiddenSize, hiddenSize]),

@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs'
 import { after, suite, test } from 'node:test'
 import type { InferenceSession } from 'onnxruntime-node'
 import { servingGraph } from '../../../src/model/families/llama-serving.js'
-import { maxDifference, seededNumbers } from '../../support/numbers.js'
+import { maxDifference, relativeL2, seededNumbers } from '../../support/numbers.js'
 import { openSession } from '../../support/ort.js'
 import { quantisePlainly } from '../../support/quantise-plainly.js'
 import { fixturesFolder } from '../../support/shared.js'
@@ -161,8 +161,7 @@ suite('lowerings of the tiny Llama', () => {
     const run = async (format: 'float32' | 'w8a8'): Promise<Float32Array> =>
       (await new Slots(await serving(format, 'fused'), base.config, { slots: 1, positions: 48 }).run({ ids: [ids], lengths: [30] })).logits
     const [exact, quantised] = [await run('float32'), await run('w8a8')]
-    const rms = (x: Float32Array): number => Math.sqrt(x.reduce((all, value) => all + value * value, 0) / x.length)
-    const error = rms(exact.map((value, i) => value - quantised[i]!)) / rms(exact)
+    const error = relativeL2(quantised, exact)
     assert.ok(error < 0.05, `relative error ${error}`)
   })
 })

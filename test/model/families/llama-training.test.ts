@@ -67,6 +67,8 @@ test('stories260K: gradient of a soft prompt in front of a text', { skip: shared
   }
 })
 
+const dot = (a: Float32Array, b: Float32Array): number => a.reduce((all, value, k) => all + value * b[k]!, 0)
+
 const PLACEMENTS = [{ method: 'prompt-tuning', numVirtualTokens: 3 }, { method: 'prefix-tuning', numVirtualTokens: 3 }] as const
 
 for (const placement of PLACEMENTS) {
@@ -96,7 +98,6 @@ for (const placement of PLACEMENTS) {
         const [dp, dm] = [numbers(prompt.length), numbers(labelMatrix.length).map(value => i % 2 === 0 ? 0 : value)]
         const loss = async (step: number): Promise<number> => (await run(forward, prompt.map((value, k) => value + step * dp[k]!), labelMatrix.map((value, k) => value + step * dm[k]!)))['loss']![0]!
         const expected = (await loss(h) - await loss(-h)) / (2 * h)
-        const dot = (a: Float32Array, b: Float32Array): number => a.reduce((all, value, k) => all + value * b[k]!, 0)
         const got = dot(exact['prompt_gradient']!, dp) + dot(exact['label_gradient']!, dm)
         assert.ok(Math.abs(got - expected) <= 5e-3 * Math.abs(expected) + 1e-3, `direction ${i}: central difference ${expected}, got ${got}`)
       }
