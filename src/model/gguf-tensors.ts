@@ -109,8 +109,8 @@ export function expectShape (tensors: ReadonlyMap<string, GgufTensor>, name: str
   const reason = because === '' ? '' : ` (${because})`
   const tensor = tensors.get(name)
   if (tensor === undefined) throw new MalformedModelError(`tensor ${name} is missing${reason}`)
-  const text = (dims: readonly number[]): string => dims.join(' x ')
-  if (text(tensor.shape) === text(shape)) return
-  const swapped = shape.length === 2 && text(tensor.shape) === text([...shape].reverse()) ? ': rows and columns are swapped' : ''
-  throw new MalformedModelError(`tensor ${name} is ${text(tensor.shape)}; the metadata asks for ${text(shape)}${reason}${swapped}`)
+  const [found, expected] = [tensor.shape.join(' x '), shape.join(' x ')]
+  if (found === expected) return
+  const swapped = shape.length === 2 && found === shape.toReversed().join(' x ') ? ': rows and columns are swapped' : ''
+  throw new MalformedModelError(`tensor ${name} is ${found}; the metadata asks for ${expected}${reason}${swapped}`)
 }

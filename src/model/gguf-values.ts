@@ -88,8 +88,7 @@ export function shown (name: string): string {
 }
 
 function described (entry: GgufValue): string {
-  const article = (noun: string): string => `${/^[aeiou]/.test(noun) ? 'an' : 'a'} ${noun}`
-  if (entry.type !== 'array') return article(entry.type)
+  if (entry.type !== 'array') return `${/^[aeiou]/.test(entry.type) ? 'an' : 'a'} ${entry.type}`
   const { of } = entry.value as GgufArray
   return `an array of ${of === 'string' ? 'strings' : /int/.test(of) ? `integers (${of})` : of}`
 }

@@ -141,9 +141,12 @@ function openFolder (path: string): OpenedModel {
 
 /** A file's name without what its number format adds: `general.name` of GGUF files is often the name of a training run. */
 function nameOf (path: string, { name }: WeightSource): string {
-  const plain = (text: string): string => text.toLowerCase().replace(/[^a-z0-9._-]+/g, '-').replace(/^[-.]+|[-.]+$/g, '').slice(0, 64)
   const file = basename(path).replace(/\.gguf$/i, '').replace(/[.-](?:(?:i?q\d|tq\d)[a-z0-9_]*|b?f16|f32|fp16|fp32)$/i, '')
-  return plain(file) || plain(name ?? '') || 'base'
+  return plainName(file) || plainName(name ?? '') || 'base'
+}
+
+function plainName (text: string): string {
+  return text.toLowerCase().replace(/[^a-z0-9._-]+/g, '-').replace(/^[-.]+|[-.]+$/g, '').slice(0, 64)
 }
 
 async function fillFolder (folder: string, { source, tokenizer }: OpenedModel, { source: origin, name }: Pick<BaseManifest, 'source' | 'name'>, progress: ImportProgress): Promise<BaseManifest> {

@@ -102,10 +102,9 @@ suite('openHfLlama()', () => {
   test('takes the names of a bare decoder, tells unused tensors', () => {
     withFolder((folder, tensors) => {
       writeFileSync(join(folder, 'config.json'), JSON.stringify({ ...LLAMA, tie_word_embeddings: true }))
-      for (const [name, tensor] of [...tensors]) {
-        tensors.delete(name)
-        if (name !== 'lm_head.weight') tensors.set(name.replace('model.', ''), tensor)
-      }
+      const stored = new Map(tensors)
+      tensors.clear()
+      for (const [name, tensor] of stored) if (name !== 'lm_head.weight') tensors.set(name.replace('model.', ''), tensor)
       tensors.set('layers.7.x', { shape: [1], values: Float32Array.of(1) })
     }, folder => {
       const source = openHfLlama(folder)

@@ -9,6 +9,10 @@ function matrix (width: number, seed: number): Float32Array {
   return rotateRows(identity, width, rotationPlan(width, seed))
 }
 
+const parity = (x: number): number => x.toString(2).replaceAll('0', '').length % 2
+/** The first column of Q has the signs, times 1/√width. */
+const signs = (seed: number): string => [...matrix(16, seed)].filter((_, i) => i % 16 === 0).map(value => value > 0 ? '+' : '-').join('')
+
 suite('rotateRows()', () => {
   test('splits a width into its odd part and its power of two', () => {
     assert.deepEqual([576, 64, 15, 48].map(width => rotationPlan(width, 7)), [
@@ -32,7 +36,6 @@ suite('rotateRows()', () => {
   test('equals diag(signs) (DCT ⊗ Hadamard) / √power written out', () => {
     const [odd, power] = [3, 4]
     const q = matrix(12, 5)
-    const parity = (x: number): number => x.toString(2).replaceAll('0', '').length % 2
     for (let row = 0; row < 12; row++) {
       const [i, j] = [Math.floor(row / power), row % power]
       const unsigned = Array.from({ length: 12 }, (_, column) => {
@@ -53,8 +56,7 @@ suite('rotateRows()', () => {
   })
 
   test('signs belong to the seed for ever', () => {
-    // Stored serving graphs depend on these; first row of the matrices is the sign times 1/√width.
-    const signs = (seed: number): string => [...matrix(16, seed)].filter((_, i) => i % 16 === 0).map(value => value > 0 ? '+' : '-').join('')
+    // Stored serving graphs depend on these.
     assert.equal(signs(1), signs(1))
     assert.notEqual(signs(1), signs(2))
     assert.equal(signs(20_240_401), '+-++----++-+++--')
