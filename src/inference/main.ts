@@ -2,24 +2,19 @@
 import { mkdir, rm } from 'node:fs/promises'
 import { connect } from 'node:net'
 import { availableParallelism } from 'node:os'
-import { dirname, join } from 'node:path'
+import { dirname } from 'node:path'
 import type { Server } from 'node:http'
 import { pino, type Logger } from 'pino'
 import { ConfigError, type Config } from '../config.js'
 import { ServiceError } from '../errors.js'
-import { BASE_FILES, openBase, type Base } from '../model/base.js'
+import { openBase, type Base } from '../model/base.js'
 import { openStores } from '../registry/store/open-stores.js'
-import { arenaBytes } from './arena.js'
 import { inferenceAddress, type InferenceAddress } from './client-address.js'
-import type { Engine } from './engine/engine.js'
 import { openEngine } from './engine/open-engine.js'
-import { HeadRows } from './head-rows.js'
-import { PromptCache } from './prompt-cache.js'
-import { PromptLoader } from './prompt-loader.js'
 import { followPublishedVersions } from './published-versions.js'
 import { createInferenceServer, type Backend } from './server.js'
-import { InferenceService } from './service.js'
-import { StepLoop } from './step-loop.js'
+import type { InferenceService } from './service.js'
+import { startService, type ServiceSettings } from './start-service.js'
 
 /** Answers under way get this long after SIGTERM. */
 const GRACE_MS = 20_000
@@ -38,12 +33,17 @@ export async function runInference (config: Config): Promise<void> {
   await listen(server, address)
   logger.info(address, 'inference process listens')
   try {
-    const running = await startService(config, base, logger)
+    const { artifacts } = await openStores(config)
+    const running = await startService(base, artifacts, settingsOf(config), logger, options => openEngine(options, reason => {
+      logger.warn({ err: reason }, 'ONNX Runtime cannot be called directly: the slow engine runs')
+    }))
     backend = running.service
+    const unfollow = followVersions(config, running.service, logger)
     await stopping
     logger.info('inference process stops')
+    unfollow()
     server.close() // a request on a kept connection is still refused in words
-    await running.stop()
+    await running.stop(GRACE_MS)
     server.closeIdleConnections()
   } finally {
     server.close()
@@ -51,53 +51,11 @@ export async function runInference (config: Config): Promise<void> {
   }
 }
 
-interface Running { readonly service: InferenceService, stop (): Promise<void> }
-
-async function startService (config: Config, base: Base, logger: Logger): Promise<Running> {
-  const { manifest } = base
-  const format = config.SERVING_GRAPH
-  const { attention } = manifest.serving[format]
-  const startedAt = performance.now()
-  const { artifacts } = await openStores(config)
-  const headRows = await HeadRows.open(base.folder)
-  const maxContext = Math.min(config.MAX_CONTEXT, manifest.config.contextLength)
-  const engine = await openEngine({
-    file: join(base.folder, BASE_FILES.serving[format]),
-    config: manifest.config,
-    slots: config.KV_SLOTS + 1, // the last one is for compiling prompts
-    positions: maxContext,
-    threads: config.INFERENCE_THREADS || availableParallelism()
-  }, reason => logger.warn({ err: reason }, 'ONNX Runtime cannot be called directly: the slow engine runs'))
-  logger.info({
-    base: manifest.name, digest: manifest.digest, format, attention, engine: engine.kind, slots: config.KV_SLOTS, maxContext,
-    arenaBytes: arenaBytes(engine.arena.shape), loadMs: Math.round(performance.now() - startedAt)
-  }, 'serving graph loaded')
-  const loop = new StepLoop({
-    engine, hiddenSize: manifest.config.hiddenSize, vocabSize: manifest.config.vocabSize,
-    slots: config.KV_SLOTS, maxWaiting: config.MAX_QUEUE, scrub: attention === 'plain',
-    onStepFailure: error => logger.error({ err: error }, 'a step failed')
-  })
-  const loader = new PromptLoader({
-    store: artifacts, manifest, format, maxContext,
-    headRows: ids => headRows.read(ids), finalNormGain: await headRows.finalNormGain(),
-    compile: (embeddings, arrival) => loop.compile(embeddings, arrival)
-  })
-  const prompts = new PromptCache(config.PROMPT_CACHE_BYTES, (digest, arrival) => loader.load(digest, arrival))
-  const service = new InferenceService({ manifest, format, engine: engine.kind, maxContext, loop, prompts, logger })
-  const unfollow = followVersions(config, service, logger)
+function settingsOf (config: Config): ServiceSettings {
   return {
-    service,
-    async stop () {
-      unfollow()
-      await service.stop(GRACE_MS)
-      await closeAll(engine, headRows)
-    }
+    format: config.SERVING_GRAPH, slots: config.KV_SLOTS, maxContext: config.MAX_CONTEXT, maxWaiting: config.MAX_QUEUE,
+    promptCacheBytes: config.PROMPT_CACHE_BYTES, threads: config.INFERENCE_THREADS || availableParallelism()
   }
-}
-
-async function closeAll (engine: Engine, headRows: HeadRows): Promise<void> {
-  await engine.close()
-  await headRows.close()
 }
 
 function followVersions (config: Config, service: InferenceService, logger: Logger): () => void {

@@ -1,5 +1,5 @@
 /** Memory that never moves and that no garbage collector frees: what ONNX Runtime keeps pointers into. Linux. */
-import koffi from 'koffi'
+import { koffi } from './koffi.js'
 
 const PAGE = 4096
 const HUGE_PAGE = 2 * 1024 * 1024

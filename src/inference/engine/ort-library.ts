@@ -5,11 +5,8 @@
 import { existsSync, readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { dirname, join } from 'node:path'
-import koffi from 'koffi'
 import { PROJECT_ROOT } from '../../project.js'
-
-// The default of 128 KiB is for small functions; kernels keep panels of their operands on the stack.
-koffi.config({ async_stack_size: 8 * 1024 * 1024 })
+import { koffi } from './koffi.js'
 
 /** An address; null and 0n both mean none. */
 export type Pointer = bigint | null

@@ -1,0 +1,69 @@
+/** Puts the parts of the inference process together around one base: the only place that knows them all. */
+import { join } from 'node:path'
+import type { Logger } from 'pino'
+import { BASE_FILES, type Base, type ServingFormat } from '../model/base.js'
+import type { ArtifactStore } from '../registry/store/artifact-store.js'
+import { arenaBytes } from './arena.js'
+import type { Engine, EngineOptions } from './engine/engine.js'
+import { HeadRows } from './head-rows.js'
+import { PromptCache } from './prompt-cache.js'
+import { PromptLoader } from './prompt-loader.js'
+import { InferenceService } from './service.js'
+import { StepLoop } from './step-loop.js'
+
+export interface ServiceSettings {
+  readonly format: ServingFormat
+  /** Sequences that run at once. */
+  readonly slots: number
+  /** Positions of a slot; capped by the base. */
+  readonly maxContext: number
+  /** Sequences that wait before new ones are refused. */
+  readonly maxWaiting: number
+  readonly promptCacheBytes: number
+  /** Intra-op threads, at least 1. */
+  readonly threads: number
+}
+
+export interface RunningService {
+  readonly service: InferenceService
+  readonly engine: Engine
+  /** Lets accepted sequences finish for `graceMs`, then frees everything. */
+  stop (graceMs: number): Promise<void>
+}
+
+/** @throws Error when the base's files or the engine cannot be opened */
+export async function startService (base: Base, artifacts: Pick<ArtifactStore, 'get'>, settings: ServiceSettings, logger: Logger, open: (options: EngineOptions) => Promise<Engine>): Promise<RunningService> {
+  const { manifest } = base
+  const { config } = manifest
+  const { format, slots, threads } = settings
+  const { attention } = manifest.serving[format]
+  const maxContext = Math.min(settings.maxContext, config.contextLength)
+  const startedAt = performance.now()
+  const headRows = await HeadRows.open(base.folder)
+  // One slot more, the last, is for compiling prompts.
+  const engine = await open({ file: join(base.folder, BASE_FILES.serving[format]), config, slots: slots + 1, positions: maxContext, threads })
+  logger.info({
+    base: manifest.name, digest: manifest.digest, format, attention, engine: engine.kind, threads, slots, maxContext,
+    arenaBytes: arenaBytes(engine.arena.shape), loadMs: Math.round(performance.now() - startedAt)
+  }, 'serving graph loaded')
+  const loop = new StepLoop({
+    engine, hiddenSize: config.hiddenSize, vocabSize: config.vocabSize, slots, maxWaiting: settings.maxWaiting, scrub: attention === 'plain',
+    onStepFailure: error => logger.error({ err: error }, 'a step failed')
+  })
+  const loader = new PromptLoader({
+    store: artifacts, manifest, format, maxContext,
+    headRows: ids => headRows.read(ids), finalNormGain: await headRows.finalNormGain(),
+    compile: (embeddings, arrival) => loop.compile(embeddings, arrival)
+  })
+  const prompts = new PromptCache(settings.promptCacheBytes, (digest, arrival) => loader.load(digest, arrival))
+  const service = new InferenceService({ manifest, format, engine: engine.kind, maxContext, loop, prompts, logger })
+  return {
+    service,
+    engine,
+    async stop (graceMs) {
+      await service.stop(graceMs)
+      await engine.close()
+      await headRows.close()
+    }
+  }
+}
