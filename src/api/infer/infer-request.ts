@@ -1,0 +1,66 @@
+/** The body of an inference call, and what of it belongs to which kind of task. */
+import { randomInt } from 'node:crypto'
+import { type Static, Type } from '@sinclair/typebox'
+import { ServiceError } from '../../errors.js'
+import type { SequenceRequest } from '../../inference/protocol.js'
+import { closed } from '../wire.js'
+
+export const MAX_INPUTS = 256
+const DEFAULT_MAX_TOKENS = 128
+const MAX_STOPS = 8
+const StopString = Type.String({ minLength: 1, maxLength: 200 })
+
+const generationFields = {
+  max_tokens: Type.Optional(Type.Integer({ minimum: 1, maximum: 131_072, description: `default ${DEFAULT_MAX_TOKENS}; what the context leaves, when that is less` })),
+  temperature: Type.Optional(Type.Number({ minimum: 0, maximum: 2, description: 'default 0: greedy' })),
+  top_p: Type.Optional(Type.Number({ exclusiveMinimum: 0, maximum: 1 })),
+  top_k: Type.Optional(Type.Integer({ minimum: 0, description: '0: off' })),
+  min_p: Type.Optional(Type.Number({ minimum: 0, maximum: 1 })),
+  seed: Type.Optional(Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER, description: 'absent: a random one' })),
+  stop: Type.Optional(Type.Union([StopString, Type.Array(StopString, { minItems: 1, maxItems: MAX_STOPS })])),
+  logprobs: Type.Optional(Type.Integer({ minimum: 0, maximum: 20, description: 'log-probability of each token, and of this many most likely ones beside it' })),
+  stream: Type.Optional(Type.Boolean({ description: 'server-sent events: start, text, then finished or error' }))
+}
+
+export const InferRequestSchema = Type.Object({
+  input: Type.Optional(Type.Union([Type.String(), Type.Record(Type.String(), Type.String())], { description: 'a text, or the fields of the template by name' })),
+  // Items are checked one by one: a bad one gets its own error and does not fail the others.
+  inputs: Type.Optional(Type.Array(Type.Unknown(), { minItems: 1, maxItems: MAX_INPUTS, description: 'many inputs in one call, each as `input`; answered in order, each with its own result or error' })),
+  scores: Type.Optional(Type.Boolean({ description: 'classification: the probability of every label' })),
+  chat: Type.Optional(Type.Boolean({ description: 'the bare base: put the input through its chat template, as a user\'s message' })),
+  ...generationFields
+}, { ...closed, title: 'InferRequest' })
+export type InferRequest = Static<typeof InferRequestSchema>
+
+export type Work = SequenceRequest['work']
+
+/** @throws ServiceError `invalid_request` for an option of generation */
+export function classificationWork (request: InferRequest): Work {
+  for (const field of Object.keys(generationFields)) {
+    if (request[field as keyof InferRequest] !== undefined) throw new ServiceError('invalid_request', `${field} is for generation, this task is classification`, { param: field })
+  }
+  return { kind: 'classify' }
+}
+
+/** @throws ServiceError `invalid_request` for an option of classification */
+export function generationWork (request: InferRequest, stopTokenIds: readonly number[]): Work {
+  if (request.scores !== undefined) throw new ServiceError('invalid_request', 'scores is for classification, this is generation', { param: 'scores' })
+  return {
+    kind: 'generate',
+    maxTokens: request.max_tokens ?? DEFAULT_MAX_TOKENS,
+    stopTokenIds: [...stopTokenIds],
+    sampling: {
+      temperature: request.temperature ?? 0,
+      topK: request.top_k ?? 0,
+      topP: request.top_p ?? 1,
+      minP: request.min_p ?? 0,
+      seed: request.seed ?? randomInt(2 ** 47)
+    },
+    logprobs: request.logprobs ?? null
+  }
+}
+
+export function stopStringsOf ({ stop }: InferRequest): readonly string[] {
+  if (stop === undefined) return []
+  return typeof stop === 'string' ? [stop] : stop
+}

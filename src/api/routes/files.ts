@@ -1,0 +1,138 @@
+/** Uploads of JSONL. The bytes lie in the object store, what is known about them in the registry. */
+import { randomBytes } from 'node:crypto'
+import type { Readable } from 'node:stream'
+import multipart from '@fastify/multipart'
+import { type Static, Type } from '@sinclair/typebox'
+import type { FastifyRequest } from 'fastify'
+import { ServiceError } from '../../errors.js'
+import type { FileRecord, Scope } from '../../registry/registry.js'
+import { uploadKey } from '../../registry/store/object-keys.js'
+import type { Application } from '../application.js'
+import { tenantOf } from '../auth.js'
+import { answerOnce } from '../idempotency.js'
+import { type ReceivedFile, receiveJsonl } from '../jsonl/receive.js'
+import type { ApiServices } from '../services.js'
+import { closed, DigestText, listOf, NoQuery, pathParameters, refusals, Timestamp } from '../wire.js'
+
+const FileSchema = Type.Object({
+  id: Type.String(),
+  name: Type.String(),
+  bytes: Type.Integer(),
+  rows: Type.Integer(),
+  digest: DigestText,
+  created_at: Timestamp
+}, { title: 'File' })
+
+/** OpenAI's clients send one; we keep every file for the same uses. */
+const PURPOSES = ['fine-tune', 'evals']
+const MAX_NAME_LENGTH = 255
+const RAW_TYPES = ['application/jsonl', 'application/x-ndjson']
+
+const UploadQuery = Type.Object({ name: Type.Optional(Type.String({ minLength: 1, maxLength: MAX_NAME_LENGTH, description: 'with a raw body: what to call the file' })) }, closed)
+
+
+function toWire (file: FileRecord): Static<typeof FileSchema> {
+  return { id: file.id, name: file.name, bytes: file.bytes, rows: file.rows, digest: file.digest, created_at: file.createdAt }
+}
+
+/** @throws ServiceError file_not_found */
+export async function fileBytes ({ registry, objects }: Pick<ApiServices, 'registry' | 'objects'>, tenant: string, id: string): Promise<{ readonly file: FileRecord, readonly bytes: Uint8Array }> {
+  const file = await registry.getFile(tenant, id)
+  const bytes = await objects.get(uploadKey(tenant, id))
+  if (bytes === null) throw new ServiceError('file_not_found', `the bytes of ${id} are gone`, { param: 'file' })
+  return { file, bytes }
+}
+
+export async function fileRoutes (app: Application, services: Pick<ApiServices, 'registry' | 'objects' | 'limits'>): Promise<void> {
+  const { registry, objects, limits } = services
+  const config: { scopes: readonly Scope[] } = { scopes: ['train'] }
+  const params = pathParameters('file')
+
+  await app.register(multipart, { limits: { files: 1, fields: 8, parts: 9, fieldSize: 1024, fileSize: limits.maxFileBytes + 1 }, throwFileSizeLimit: false })
+  app.addContentTypeParser(RAW_TYPES, (_request, body, done) => done(null, body))
+
+  app.post('/v1/files', {
+    config,
+    bodyLimit: limits.maxFileBytes + 64 * 1024, // room for the multipart wrapping
+    schema: {
+      summary: 'Upload a JSONL file',
+      description: `multipart/form-data with a part "file", or the bytes themselves as ${RAW_TYPES.join(' or ')}. Each line is checked: a JSON object with input, and target, label or references.`,
+      tags: ['files'],
+      consumes: ['multipart/form-data', ...RAW_TYPES],
+      querystring: UploadQuery,
+      response: { 201: FileSchema, ...refusals }
+    }
+  }, async (request, reply) => {
+    const { name, received } = await receive(request, limits.maxFileBytes)
+    const wire = await answerOnce(registry, request, received.digest, async () => {
+      const tenant = tenantOf(request)
+      const file: FileRecord = {
+        id: `file_${randomBytes(12).toString('hex')}`,
+        name,
+        bytes: received.bytes.length,
+        rows: received.rows,
+        digest: received.digest,
+        createdAt: new Date().toISOString()
+      }
+      // Bytes first: a record without bytes would be a lie, bytes without a record are only waste.
+      await objects.put(uploadKey(tenant, file.id), received.bytes)
+      await registry.addFile(tenant, file)
+      return toWire(file)
+    })
+    return await reply.code(201).send(wire)
+  })
+
+  app.get('/v1/files', {
+    config,
+    schema: { summary: 'List files', tags: ['files'], querystring: NoQuery, response: { 200: listOf(FileSchema), ...refusals } }
+  }, async request => ({ data: (await registry.listFiles(tenantOf(request))).map(toWire) }))
+
+  app.get('/v1/files/:file', {
+    config,
+    schema: { summary: 'One file', tags: ['files'], params, querystring: NoQuery, response: { 200: FileSchema, ...refusals } }
+  }, async request => toWire(await registry.getFile(tenantOf(request), request.params.file)))
+
+  app.get('/v1/files/:file/content', {
+    config,
+    schema: { summary: 'The bytes of a file', tags: ['files'], params, querystring: NoQuery, produces: ['application/jsonl'] }
+  }, async (request, reply) => {
+    const { bytes } = await fileBytes(services, tenantOf(request), request.params.file)
+    return await reply.type('application/jsonl').send(bytes)
+  })
+
+  app.delete('/v1/files/:file', {
+    config,
+    schema: { summary: 'Delete a file', tags: ['files'], params, querystring: NoQuery, response: { 204: Type.Null(), ...refusals } }
+  }, async (request, reply) => {
+    const tenant = tenantOf(request)
+    const { id } = await registry.getFile(tenant, request.params.file)
+    await registry.removeFile(tenant, id)
+    await objects.delete(uploadKey(tenant, id))
+    return await reply.code(204).send(null)
+  })
+}
+
+async function receive (request: FastifyRequest, maxBytes: number): Promise<{ readonly name: string, readonly received: ReceivedFile }> {
+  if (!request.isMultipart()) {
+    if (request.body === undefined || request.body === null) throw new ServiceError('empty_file', 'the body is empty', { param: 'file' })
+    const { name } = request.query as Static<typeof UploadQuery>
+    return { name: name ?? 'upload.jsonl', received: await receiveJsonl(request.body as Readable, maxBytes) }
+  }
+  let file: { name: string, received: ReceivedFile } | null = null
+  for await (const part of request.parts()) {
+    if (part.type === 'file') {
+      if (part.fieldname !== 'file') throw new ServiceError('unknown_parameter', 'the one file part is called "file"', { param: fieldName(part.fieldname) })
+      file = { name: (part.filename || 'upload.jsonl').slice(0, MAX_NAME_LENGTH), received: await receiveJsonl(part.file, maxBytes) }
+    } else if (part.fieldname !== 'purpose') {
+      throw new ServiceError('unknown_parameter', 'the parts of an upload are "file" and "purpose"', { param: fieldName(part.fieldname) })
+    } else if (!PURPOSES.includes(String(part.value))) {
+      throw new ServiceError('invalid_request', `purpose must be ${PURPOSES.join(' or ')}`, { param: 'purpose' })
+    }
+  }
+  if (file === null) throw new ServiceError('invalid_request', 'there is no part "file"', { param: 'file' })
+  return file
+}
+
+function fieldName (name: string): string {
+  return name.slice(0, 100)
+}

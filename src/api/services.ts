@@ -1,0 +1,35 @@
+/** What the application is built from. A test gives it its own; `main.ts` gives it the real ones. */
+import type { Logger } from 'pino'
+import type { InferenceClient } from '../inference/client-contract.js'
+import type { BaseManifest } from '../model/base.js'
+import type { Tokenizer } from '../model/tokenizer.js'
+import type { ArtifactStore } from '../registry/store/artifact-store.js'
+import type { ObjectStore } from '../registry/store/object-store.js'
+import type { Registry } from '../registry/registry.js'
+
+/** What the api needs from the tokenizer pool: ids of long texts, off the event loop. */
+export interface TextEncoding {
+  encode (text: string, options?: { addSpecial?: boolean, parseSpecial?: boolean }): Promise<number[]>
+}
+
+export interface ApiLimits {
+  /** Positions of a slot: virtual tokens, input and answer together. */
+  readonly maxContext: number
+  readonly maxFileBytes: number
+  /** Items of one `inputs` call that are in flight at once. */
+  readonly itemsAtOnce: number
+}
+
+export interface ApiServices {
+  readonly registry: Registry
+  readonly artifacts: ArtifactStore
+  readonly objects: ObjectStore
+  readonly inference: InferenceClient
+  readonly base: BaseManifest
+  readonly tokenizer: Tokenizer
+  readonly tokenizerPool: TextEncoding
+  /** A user's message in the base's chat template, ready for the answer; null: this base has none. */
+  readonly chatPrompt: ((message: string) => Promise<string>) | null
+  readonly limits: ApiLimits
+  readonly logger: Logger
+}
