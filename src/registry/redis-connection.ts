@@ -10,7 +10,8 @@ import { ServiceError } from '../errors.js'
 export type WhenDown = 'fail' | 'wait'
 
 const COMMAND_TIMEOUT_MS = 5_000
-const CONNECT_MS = 10_000
+/** Supervisors start Redis and its users together, and a large append-only file takes seconds to load. */
+export const CONNECT_MS = 10_000
 const RETRY_AFTER_S = 1
 
 const COMMON: RedisOptions = {
@@ -23,16 +24,16 @@ const OPTIONS: Record<WhenDown, RedisOptions> = {
   wait: { ...COMMON, maxRetriesPerRequest: null }
 }
 
-/** @throws registry_unavailable when Redis does not answer within 10 s */
-export async function openRedis (url: string, whenDown: WhenDown, onError: (error: Error) => void): Promise<Redis> {
+/** @throws registry_unavailable when Redis does not answer within `connectMs` */
+export async function openRedis (url: string, whenDown: WhenDown, onError: (error: Error) => void, connectMs: number): Promise<Redis> {
   const redis = new Redis(url, OPTIONS[whenDown])
   redis.on('error', onError)
   let timer: NodeJS.Timeout | undefined
   try {
     await new Promise<void>((resolve, reject) => {
       redis.once('ready', resolve)
-      timer = setTimeout(() => reject(new Error(`no answer within ${CONNECT_MS} ms`)), CONNECT_MS)
-      // A refused connection is tried again until the timer ends; supervisors start Redis and its users together.
+      timer = setTimeout(() => reject(new Error(`no answer within ${connectMs} ms`)), connectMs)
+      // A refused connection is tried again until the timer ends.
       redis.connect().catch(onError)
     })
     return redis

@@ -12,7 +12,7 @@ import * as files from './files.js'
 import * as idempotency from './idempotency.js'
 import * as jobEvents from './job-events.js'
 import * as jobs from './jobs.js'
-import { answered, openRedis, type WhenDown } from './redis-connection.js'
+import { answered, CONNECT_MS, openRedis, type WhenDown } from './redis-connection.js'
 import type { AliasMove, AliasRecord, FileRecord, JobRecord, KeyRecord, NewKey, NewVersion, Registry, RegistryEvent, ResolvedTask, Scope, TaskRecord, VersionRecord } from './registry.js'
 import type { ObjectStore } from './store/object-store.js'
 import * as tasks from './tasks.js'
@@ -26,6 +26,8 @@ export interface RedisRegistryOptions {
   readonly whenDown: WhenDown
   /** Lost connections and the like, all of which mend themselves: for the log. */
   readonly onError?: (error: Error) => void
+  /** How long `connect` tries; absent: 10 s. */
+  readonly connectMs?: number
 }
 
 /** Every method throws `registry_unavailable` while Redis is away, unless `whenDown` is `wait`. */
@@ -48,10 +50,10 @@ export class RedisRegistry implements Registry {
     redis.on('ready', () => { this.requeueLostJobs().catch(onError) })
   }
 
-  /** Resolves when Redis answers and events are subscribed to. @throws registry_unavailable after 10 s */
-  static async connect ({ url, objects, whenDown, onError = () => {} }: RedisRegistryOptions): Promise<RedisRegistry> {
-    const redis = await openRedis(url, whenDown, onError)
-    const subscriber = await openRedis(url, 'wait', onError)
+  /** Resolves when Redis answers and events are subscribed to. @throws registry_unavailable after `connectMs` */
+  static async connect ({ url, objects, whenDown, onError = () => {}, connectMs = CONNECT_MS }: RedisRegistryOptions): Promise<RedisRegistry> {
+    const redis = await openRedis(url, whenDown, onError, connectMs)
+    const subscriber = await openRedis(url, 'wait', onError, connectMs)
     const registry = new RedisRegistry(redis, new EventSubscription(subscriber, onError), objects, onError)
     try {
       await registry.#subscription.start()

@@ -4,13 +4,16 @@ import { digestOf } from '../../src/digest.js'
 import type { FileRecord } from '../../src/registry/registry.js'
 import { openTestbed, refused, type Testbed } from './testbed.js'
 
+function file (id: string, day: number): FileRecord {
+  return { id, name: 'train.jsonl', bytes: 12, rows: 2, digest: digestOf(id), createdAt: `2026-01-0${day}T00:00:00.000Z` }
+}
+
 suite('files', () => {
   let bed: Testbed
   before(async () => { bed = await openTestbed() })
   after(async () => await bed.close())
 
   test('are remembered for their tenant, oldest first, until they are removed', async () => {
-    const file = (id: string, day: number): FileRecord => ({ id, name: 'train.jsonl', bytes: 12, rows: 2, digest: digestOf(id), createdAt: `2026-01-0${day}T00:00:00.000Z` })
     await bed.registry.addFile('a', file('file_2', 2))
     await bed.registry.addFile('a', file('file_1', 1))
     assert.deepEqual(await bed.registry.getFile('a', 'file_1'), file('file_1', 1))

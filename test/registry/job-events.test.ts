@@ -5,6 +5,10 @@ import { job, openTestbed, refused, task, type Testbed } from './testbed.js'
 
 const step = (number: number): JobEvent & { type: 'checkpoint' } => ({ type: 'checkpoint', step: number })
 
+async function readNothing (bed: Testbed, tenant: string, id: string, lastId: string): Promise<void> {
+  for await (const _ of bed.registry.jobEvents(tenant, id, lastId, new AbortController().signal)) assert.fail('no event was expected')
+}
+
 suite('job events', () => {
   let bed: Testbed
   let id: string
@@ -96,12 +100,9 @@ suite('job events', () => {
   })
 
   test('of an unknown job, or from an id that is none, are refused', async () => {
-    const read = async (tenant: string, job: string, lastId: string): Promise<void> => {
-      for await (const _ of bed.registry.jobEvents(tenant, job, lastId, new AbortController().signal)) assert.fail()
-    }
-    await assert.rejects(read('one', 'job_absent', '0'), refused('job_not_found'))
-    await assert.rejects(read('two', id, '0'), refused('job_not_found'))
-    await assert.rejects(read('one', id, '$'), { code: 'invalid_request', param: 'Last-Event-ID' })
+    await assert.rejects(readNothing(bed, 'one', 'job_absent', '0'), refused('job_not_found'))
+    await assert.rejects(readNothing(bed, 'two', id, '0'), refused('job_not_found'))
+    await assert.rejects(readNothing(bed, 'one', id, '$'), { code: 'invalid_request', param: 'Last-Event-ID' })
   })
 
   test('stay silent while Redis is away and go on where they were', async () => {
