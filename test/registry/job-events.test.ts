@@ -47,6 +47,12 @@ suite('job events', () => {
     ])
   })
 
+  test('that come after the final state are dropped', async () => {
+    await bed.registry.setJobState('one', id, 'cancelled')
+    await bed.registry.appendJobEvent('one', id, step(1))
+    assert.equal(await bed.redis.xlen(`pf:t:{one}:job:${id}:events`), 2)
+  })
+
   test('wake a reader that waits', async () => {
     const reader = collect()
     const other = await bed.connect()
