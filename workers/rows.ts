@@ -39,11 +39,14 @@ export function readExamples (file: Uint8Array, options: RowOptions): Example[] 
 }
 
 function parseRow (text: string, line: number, param: string): Row {
+  let value: unknown
   try {
-    return JSON.parse(text) as Row
+    value = JSON.parse(text)
   } catch (cause) {
     throw new ServiceError('bad_line', `line ${line} of ${param} is not JSON`, { param, line, cause })
   }
+  if (value === null || typeof value !== 'object' || Array.isArray(value)) throw new ServiceError('bad_line', `line ${line} of ${param} is not a JSON object`, { param, line })
+  return value as Row
 }
 
 function classificationExample (row: Row, line: number, labels: ReadonlyMap<string, number>, options: RowOptions): Example {
@@ -68,9 +71,18 @@ function generationExample (row: Row, line: number, options: RowOptions): Exampl
 }
 
 function inputIds (row: Row, line: number, { spec, tokenizer, param }: RowOptions): number[] {
-  const ids = tokenizer.encode(renderTemplate(spec.template, row.input))
+  const ids = tokenizer.encode(render(row, line, spec.template, param))
   if (ids.length === 0) throw new ServiceError('bad_line', `line ${line} of ${param}: the input has no tokens`, { param, line })
   return ids
+}
+
+function render ({ input }: Row, line: number, template: string, param: string): string {
+  try {
+    return renderTemplate(template, input)
+  } catch (error) {
+    if (!(error instanceof ServiceError)) throw error
+    throw new ServiceError('bad_line', `line ${line} of ${param}: ${error.message}`, { param: error.param ?? param, line })
+  }
 }
 
 /** The tokens that the tokenizer puts in front of every text stay. */

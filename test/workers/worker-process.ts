@@ -1,0 +1,5 @@
+/** A worker in a process of its own, for tests that signal or kill it. Settings come from the environment; the queue's lock is short. */
+import { loadConfig } from '../../src/config.js'
+import { runWorker } from '../../workers/main.js'
+
+await runWorker(loadConfig(process.env), { lockDuration: 2000, stalledInterval: 500 })
