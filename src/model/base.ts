@@ -34,7 +34,7 @@ export interface BaseManifest {
   readonly schema: 1
   /** Identity of the base: weights, configuration and tokenizer. Adapters name it. */
   readonly digest: Digest
-  /** `[a-z0-9._-]+`, from the file's own metadata; shown to clients. */
+  /** `[a-z0-9._-]+`, the source's file name without number format (metadata often name a training run); shown to clients. */
   readonly name: string
   readonly licence: string | null
   readonly source: { readonly file: string, readonly bytes: number, readonly digest: Digest }

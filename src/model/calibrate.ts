@@ -4,7 +4,7 @@ import type { LlamaConfig } from './llama-config.js'
 import { trainingSessionOptions } from './session-options.js'
 import { storedWeights } from './stored-weights.js'
 
-// The text has some 260 tokens; a tiny vocabulary needs more for it than one run should take.
+// The text has some 300 tokens; a tiny vocabulary needs more for it than one run should take.
 const MAX_TOKENS = 1024
 
 /** Absolute maximum of each input channel of every layer's down projection over the calibration tokens, by the stored weights in `folder`. */

@@ -1,6 +1,6 @@
 /**
  * Prose that is run through a base once, at import, to see which channels of the down projections grow large. Several
- * subjects and registers, written for this purpose: it is in no test set. Some 260 tokens.
+ * subjects and registers, written for this purpose: it is in no test set. Some 300 tokens.
  */
 export const CALIBRATION_TEXT = `The ferry leaves at a quarter past six, when the harbour is still grey and the gulls sit in rows along the sea wall. \
 Anna bought two tickets for 14.50 and asked whether the café on board was open.

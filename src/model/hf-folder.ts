@@ -49,7 +49,9 @@ export function openHfLlama (folder: string): HfSource {
 export function readJson (folder: string, name: string): Readonly<Record<string, unknown>> {
   const path = join(folder, name)
   if (!existsSync(path)) throw new MalformedModelError(`${name} is missing`)
-  const { size } = statSync(path)
+  const found = statSync(path)
+  if (!found.isFile()) throw new MalformedModelError(`${name} is not a regular file`)
+  const { size } = found
   if (size > MAX_JSON_BYTES) throw new MalformedModelError(`${name} has ${size} bytes, limit ${MAX_JSON_BYTES}`)
   const text = readFileSync(path, 'utf8')
   const { depth } = scanJson(text)

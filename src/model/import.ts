@@ -31,7 +31,7 @@ export type ImportPhase = typeof IMPORT_PHASES[number]
 /** `done` of `total` in units of the phase (bytes, layers); phases come in order and each ends with done = total. */
 export type ImportProgress = (phase: ImportPhase, done: number, total: number) => void
 
-// Signs of the rotation. Any number does; this one has been measured (docs of the int8 recipe).
+// Of the signs of the rotation; any number does.
 const ROTATION_SEED = 20_240_401
 // Rotary tables are constants of the serving graph; no slot is longer.
 const MAX_SERVING_POSITIONS = 131_072
@@ -108,7 +108,8 @@ async function importModel (path: string, bases: string, source: BaseManifest['s
   try {
     const manifest = await fillFolder(folder, model, { source, name: nameOf(path, model.source) }, progress)
     const final = join(bases, hexOf(manifest.digest))
-    await finishFolder(folder, final, existing => openBase(existing).then(() => true, () => false))
+    // One of an older version serves other graphs under the same weights: it makes room.
+    await finishFolder(folder, final, existing => openBase(existing).then(old => canonicalJson(old.manifest.serving) === canonicalJson(manifest.serving), () => false))
     progress('write', 1, 1)
     return await openBase(final)
   } catch (error) {

@@ -129,6 +129,17 @@ suite('importBase()', () => {
     assert.deepEqual((await imported(source, home)).base, base)
   })
 
+  test('a base that an older version imported otherwise is replaced', async () => {
+    const home = freshFolder()
+    const source = tinyModel(10)
+    const { base } = await imported(source, home)
+    const float32 = { ...base.manifest.serving.float32, digest: `sha256:${'0'.repeat(64)}` }
+    writeFileSync(join(base.folder, BASE_FILES.manifest), JSON.stringify({ ...base.manifest, serving: { ...base.manifest.serving, float32 } }))
+    rmSync(join(home, 'bases', 'index.json'))
+    assert.deepEqual((await imported(source, home)).base, base)
+    assert.deepEqual(readdirSync(join(home, 'bases')).length, 2)
+  })
+
   test('what a killed import left is swept after an hour, a refused model leaves nothing', async () => {
     const home = freshFolder()
     const [old, young] = [join(home, 'bases', '.old.unfinished'), join(home, 'bases', '.young.unfinished')]
