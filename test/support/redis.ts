@@ -4,7 +4,7 @@
  */
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
 import { mkdtemp, rm } from 'node:fs/promises'
-import { createConnection, createServer } from 'node:net'
+import { createConnection, createServer, Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -28,6 +28,7 @@ export async function startRedis (options: { appendfsync?: 'always' | 'everysec'
   const folder = await mkdtemp(join(tmpdir(), 'permafrost-redis-'))
   const port = await freePort()
   let child: ChildProcess | null = null
+  let guard: ChildProcess | null = null
 
   async function start (): Promise<void> {
     const started = spawn(program as string, [
@@ -37,12 +38,15 @@ export async function startRedis (options: { appendfsync?: 'always' | 'everysec'
     ], { stdio: 'ignore' })
     started.unref()
     child = started
+    guard = guardAgainstOrphans(started, folder)
     await answering(port, started)
   }
 
   async function end (signal: NodeJS.Signals): Promise<void> {
     const ending = child
     child = null
+    guard?.kill('SIGKILL')
+    guard = null
     if (ending === null || ending.exitCode !== null || ending.signalCode !== null) return
     ending.ref()
     const gone = new Promise(resolve => ending.once('exit', resolve))
@@ -50,15 +54,11 @@ export async function startRedis (options: { appendfsync?: 'always' | 'everysec'
     await gone
   }
 
-  // A test process that crashes must not leave its server behind.
-  const killOnExit = (): void => { child?.kill('SIGKILL') }
-  process.once('exit', killOnExit)
   await start()
   return {
     url: `redis://127.0.0.1:${port}`,
     async stop () {
       await end('SIGTERM')
-      process.off('exit', killOnExit)
       await rm(folder, { recursive: true, force: true })
     },
     kill9: async () => await end('SIGKILL'),
@@ -67,6 +67,18 @@ export async function startRedis (options: { appendfsync?: 'always' | 'everysec'
       await start()
     }
   }
+}
+
+/**
+ * A test process that crashes or is killed must not leave its server behind, and a killed one runs no handler of its
+ * own: this shell reads a pipe that nobody writes to, and the end of the test process is the end of that pipe.
+ */
+function guardAgainstOrphans (server: ChildProcess, folder: string): ChildProcess {
+  const guard = spawn('sh', ['-c', 'read -r _; kill -9 "$0"; rm -rf "$1"', String(server.pid), folder], { stdio: ['pipe', 'ignore', 'ignore'], detached: true })
+  guard.unref()
+  const pipe = guard.stdin
+  if (pipe instanceof Socket) pipe.unref()
+  return guard
 }
 
 async function freePort (): Promise<number> {
