@@ -16,12 +16,13 @@ import { CheckpointStore } from './checkpoint.js'
 import { JobStopped } from './job-stopped.js'
 import { processJob } from './process-job.js'
 import { runInThread } from './run-in-thread.js'
+import { sweepCheckpoints } from './sweep-checkpoints.js'
 
 /** From SIGTERM to exit. A job that is not saved by then stalls and loses what came after its last checkpoint. */
 const GRACE_MS = 20_000
 
 /**
- * Runs until SIGTERM or SIGINT.
+ * Runs until SIGTERM or SIGINT; the caller then ends the process, since a job that could not be saved in time still runs.
  * @param timing of the lock, for tests that cannot wait for a real stall
  * @throws ConfigError; Error when Redis or the base is not there
  */
@@ -36,6 +37,7 @@ export async function runWorker (config: Config, timing: Pick<WorkerOptions, 'lo
   const registry = await RedisRegistry.connect({ url, objects: stores.objects, whenDown: 'wait', onError: error => { logger.warn({ err: error }, 'redis') } })
   try {
     await registry.requeueLostJobs()
+    await sweepCheckpoints(stores.objects, registry)
     const stop = new AbortController()
     const queue = new QueueWorker<TrainingJobData>(TRAINING_QUEUE, createProcessor({ config, baseFolder, stores, registry, logger, stop: stop.signal }), {
       ...WORKER_OPTIONS, ...timing, connection: { url, maxRetriesPerRequest: null }

@@ -66,10 +66,9 @@ async function trainWatched (data: TrainingJobData, { registry, train, onError }
     }).catch(onError)
   }
   try {
-    const trained = await train(data, emit, AbortSignal.any([stop, cancelled.signal]))
-    await writing
-    return trained
+    return await train(data, emit, AbortSignal.any([stop, cancelled.signal]))
   } finally {
+    await writing // what follows must not overtake the run's own events
     unsubscribe()
   }
 }

@@ -183,6 +183,23 @@ suite('a worker process', { timeout: 300_000 }, () => {
     assert.equal(await second.exited, 0)
   })
 
+  test('a job cancelled while it waits leaves no checkpoint once a worker has started', async () => {
+    const first = startWorker()
+    const { job } = await createJob('classify', { max_steps: 3000, evaluations: 100 }, { method: { type: 'prompt-tuning', num_virtual_tokens: 4 } })
+    await eventsUntil(job, isCheckpoint)
+    first.child.kill('SIGTERM')
+    await first.exited
+    await registry.cancelJob(TENANT, job)
+    assert.equal((await stores.objects.list(checkpointPrefix(TENANT, job))).length, 1)
+    const second = startWorker()
+    const next = await createJob('write', { max_steps: 1, evaluations: 1 })
+    await eventsUntil(next.job)
+    assert.deepEqual(await stores.objects.list(checkpointPrefix(TENANT, job)), [])
+    assert.equal(await registry.jobState(TENANT, job), 'cancelled')
+    second.child.kill('SIGTERM')
+    assert.equal(await second.exited, 0)
+  })
+
   test('what cannot succeed fails at once with its code, and the worker takes the next job', async () => {
     const { child, exited } = startWorker()
     await stores.objects.put(uploadKey(TENANT, 'strange'), Buffer.from('{"input":"a","label":"basket"}\n{"input":"b","label":"toad"}\n'))
