@@ -2,7 +2,7 @@
  * A thread that trains one job. ONNX Runtime occupies its thread for the length of a micro-batch; here that stalls
  * neither lock renewal nor signals of the process.
  */
-import { setPriority } from 'node:os'
+import { getPriority, setPriority } from 'node:os'
 import { parentPort, workerData } from 'node:worker_threads'
 import { openBase } from '../src/model/base.js'
 import { loadTokenizer } from '../src/model/bpe-tokenizer.js'
@@ -23,7 +23,7 @@ port.on('message', ({ stop }: ToThread) => { controller.abort(new JobStopped(sto
 const send = (message: FromThread): void => { port.postMessage(message) }
 
 // On Linux this is of the calling thread, and the threads that ONNX Runtime starts here inherit it.
-setPriority(NICENESS)
+if (getPriority() < NICENESS) setPriority(NICENESS)
 try {
   const base = await openBase(baseFolder)
   const trained = await trainPrompt(data, {
