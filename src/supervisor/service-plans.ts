@@ -1,0 +1,75 @@
+/** The processes of the service on one machine: what is started, when it is ready, how long it may take to end. */
+import { type ChildProcess, spawn } from 'node:child_process'
+import { closeSync, openSync } from 'node:fs'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { fileURLToPath } from 'node:url'
+import type { Config } from '../config.js'
+import { inferenceAddress } from '../inference/client-address.js'
+import { HttpInferenceClient } from '../inference/client.js'
+import { recordChild } from './leftovers.js'
+import type { ProcessPlan } from './supervised-process.js'
+
+const MAIN = fileURLToPath(new URL('../cli/main.js', import.meta.url))
+/** Longer than each process takes for the answers under way or a checkpoint. */
+const GRACE_MS = 30_000
+const POLL_MS = 25
+
+export interface PlanContext {
+  readonly config: Config
+  /** Environment of every child: the caller's and what `start` decided. */
+  readonly env: Readonly<Record<string, string | undefined>>
+  readonly logs: string
+  readonly children: string
+}
+
+export function inferencePlan (context: PlanContext): ProcessPlan {
+  return plan('inference', 'inference', context, async signal => {
+    const client = new HttpInferenceClient(inferenceAddress(context.config))
+    try {
+      await until(async () => (await client.status()).ready, signal)
+    } finally {
+      await client.close()
+    }
+  })
+}
+
+export function apiPlan (context: PlanContext): ProcessPlan {
+  const url = serviceUrl(context.config)
+  return plan('api', 'api', context, async signal => await until(async () => (await fetch(`${url}/healthz`, { signal })).ok, signal))
+}
+
+/** A worker is ready when it runs: jobs wait in the queue, nobody waits for the worker. */
+export function workerPlan (context: PlanContext, number: number): ProcessPlan {
+  return plan(context.config.WORKERS === 1 ? 'worker' : `worker-${number}`, 'worker', context, async () => {})
+}
+
+/** Where a client on this machine finds the api. */
+export function serviceUrl ({ HOST, PORT }: Pick<Config, 'HOST' | 'PORT'>): string {
+  const host = HOST === '0.0.0.0' ? '127.0.0.1' : HOST === '::' ? '::1' : HOST
+  return `http://${host.includes(':') ? `[${host}]` : host}:${PORT}`
+}
+
+function plan (name: string, verb: string, { env, logs, children }: PlanContext, ready: (signal: AbortSignal) => Promise<void>): ProcessPlan {
+  const log = join(logs, `${name}.log`)
+  return {
+    name,
+    log,
+    graceMs: GRACE_MS,
+    spawn () {
+      const output = openSync(log, 'a')
+      // A process group of its own, because ^C in the terminal must not end the children out of order; the channel,
+      // because its end tells a child that this process died.
+      const child = spawn(process.execPath, [MAIN, verb], { stdio: ['ignore', output, output, 'ipc'], env, detached: true })
+      closeSync(output)
+      if (child.pid !== undefined) recordChild(children, child.pid)
+      return child
+    },
+    ready: async (_child, signal) => await ready(signal),
+    askToEnd: (child: ChildProcess) => { child.kill('SIGTERM') }
+  }
+}
+
+async function until (isReady: () => Promise<boolean>, signal: AbortSignal): Promise<void> {
+  while (!signal.aborted && !await isReady().catch(() => false)) await sleep(POLL_MS)
+}

@@ -1,0 +1,146 @@
+/** `permafrost start`: everything on this machine, from an empty disk to a service that answers, and back to nothing. */
+import { mkdirSync, rmSync, writeFileSync } from 'node:fs'
+import { createServer } from 'node:net'
+import { join } from 'node:path'
+import { type Config, loadConfig } from '../config.js'
+import type { Base } from '../model/base.js'
+import { PROJECT_ROOT, VERSION } from '../project.js'
+import { RedisRegistry } from '../registry/redis-registry.js'
+import { openStores } from '../registry/store/open-stores.js'
+import { acquireModel } from './base-model.js'
+import { commandsToPaste } from './commands-to-paste.js'
+import { type ExampleTask, registerExamples, shippedPrompts } from './example-prompts.js'
+import { createFirstKey, DEFAULT_TENANT, isNewRegistry } from './first-key.js'
+import { lockHome } from './home-lock.js'
+import { type HomePaths, homePaths } from './home.js'
+import { importInOwnProcess } from './import-base.js'
+import { endLeftovers } from './leftovers.js'
+import { findOrInstallRedis } from './redis-program.js'
+import { startRedis } from './redis.js'
+import { serviceUrl } from './service-plans.js'
+import { ServiceProcesses } from './service-processes.js'
+
+type Say = (line: string) => void
+
+/** Told to stop while starting: what was started is stopped again. */
+export class InterruptedError extends Error { override readonly name = 'InterruptedError' }
+
+/**
+ * Runs until SIGTERM or SIGINT.
+ * @throws Error whose message says what to do
+ */
+export async function start (settings: Config, say: Say): Promise<void> {
+  const begun = performance.now()
+  const stopped = stopSignal()
+  const interrupted = stopped.then(signal => { throw new InterruptedError(`${signal} before the service was ready`) })
+  interrupted.catch(() => {})
+  const paths = homePaths(settings.PERMAFROST_HOME)
+  mkdirSync(paths.home, { recursive: true, mode: 0o700 })
+  // Undone in reverse order, whatever happens in between.
+  const cleanups: Array<() => void | Promise<void>> = []
+  try {
+    cleanups.push(lockHome(paths.lock))
+    say(`Permafrost ${VERSION}, data in ${paths.home}`)
+    await endLeftovers(paths.children, say)
+    const port = await usablePort(settings)
+
+    const redis = await phase('redis', interrupted, say, async () =>
+      await startRedis(settings.REDIS_URL, () => findOrInstallRedis(say), paths, say))
+    cleanups.push(async () => await redis.stop())
+
+    const base = await phase('base model', interrupted, say, async () => await provideBase(settings, paths, say))
+    for (const warning of base.manifest.warnings) say(`base model: ${warning}`)
+
+    const env = { ...process.env, ...decided(settings, paths, { port, redisUrl: redis.url, baseFolder: base.folder }) }
+    const config = loadConfig(env)
+    const processes = new ServiceProcesses({ config, env, logs: paths.logs, children: paths.children }, say)
+    cleanups.push(async () => await processes.stop())
+    await phase(`inference, api and ${config.WORKERS} worker${config.WORKERS === 1 ? '' : 's'}`, interrupted, say, async () => await processes.start())
+
+    const { key, examples } = await prepareTenant(config, redis.url, base, paths)
+    const url = serviceUrl(config)
+    writeFileSync(paths.service, JSON.stringify({ url, redisUrl: redis.url, pid: process.pid }), { mode: 0o600 })
+    cleanups.push(() => rmSync(paths.service, { force: true }))
+    welcome(url, key, base, paths, examples, begun, say)
+
+    say(`\nstopping (${await stopped})`)
+  } finally {
+    for (const cleanup of cleanups.reverse()) await cleanup()
+  }
+  say('stopped')
+}
+
+async function phase<T> (name: string, interrupted: Promise<never>, say: Say, work: () => Promise<T>): Promise<T> {
+  const begun = performance.now()
+  const result = await Promise.race([interrupted, work()])
+  say(`${name}: ${seconds(begun)} s`)
+  return result
+}
+
+async function provideBase (config: Config, paths: HomePaths, say: Say): Promise<Base> {
+  const source = config.PERMAFROST_BASE ?? await acquireModel(paths.models, say, { hub: { endpoint: config.HF_ENDPOINT, token: config.HF_TOKEN } })
+  return await importInOwnProcess(source, { ...process.env, PERMAFROST_HOME: paths.home })
+}
+
+/** What the children are told beside the caller's own environment. */
+function decided (settings: Config, paths: HomePaths, { port, redisUrl, baseFolder }: { port: number, redisUrl: string, baseFolder: string }): Record<string, string> {
+  return {
+    PERMAFROST_HOME: paths.home,
+    PORT: String(port),
+    REDIS_URL: redisUrl,
+    BASE_FOLDER: baseFolder,
+    INFERENCE_URL: settings.INFERENCE_URL ?? `unix:${join(paths.sockets, 'inference.sock')}`
+  }
+}
+
+async function prepareTenant (config: Config, redisUrl: string, base: Base, paths: HomePaths): Promise<{ key: string | null, examples: ExampleTask[] }> {
+  const { objects, artifacts } = await openStores(config)
+  const registry = await RedisRegistry.connect({ url: redisUrl, objects, whenDown: 'fail' })
+  try {
+    const isNew = await isNewRegistry(registry)
+    const examples = await registerExamples(await shippedPrompts(join(PROJECT_ROOT, 'examples', 'prompts')), base.manifest, DEFAULT_TENANT, registry, artifacts, isNew)
+    return { key: isNew ? await createFirstKey(registry, paths.apiKey) : null, examples }
+  } finally {
+    await registry.close()
+  }
+}
+
+function welcome (url: string, key: string | null, base: Base, paths: HomePaths, examples: readonly ExampleTask[], begun: number, say: Say): void {
+  say(`ready in ${seconds(begun)} s: ${base.manifest.name} at ${url}`)
+  if (key !== null) say(`\nAPI key, shown this once (the command line on this machine finds it in ${paths.apiKey}):\n  ${key}`)
+  say('\nTry, in another terminal:')
+  for (const command of commandsToPaste(url, paths.apiKey, base.manifest, examples)) say(`  ${command}`)
+}
+
+/**
+ * PORT, or a free one for 0: chosen here so that a restarted api listens where the last one did.
+ * @throws Error when something else listens there
+ */
+async function usablePort ({ HOST, PORT }: Config): Promise<number> {
+  const probe = createServer()
+  try {
+    await new Promise<void>((resolve, reject) => {
+      probe.once('error', reject)
+      probe.listen(PORT, HOST, resolve)
+    })
+    const address = probe.address()
+    return address !== null && typeof address === 'object' ? address.port : PORT
+  } catch (error) {
+    const { code, message } = error as NodeJS.ErrnoException
+    const why = code === 'EADDRINUSE' ? `port ${PORT} on ${HOST} is in use; set PORT to another one, or to 0 for a free one` : `can not listen on ${HOST} port ${PORT}: ${message}`
+    throw new Error(why, { cause: error })
+  } finally {
+    await new Promise<void>(resolve => probe.close(() => resolve()))
+  }
+}
+
+/** The first signal; later ones change nothing, because a terminal's ^C comes twice when npm passes it on. */
+function stopSignal (): Promise<string> {
+  return new Promise(resolve => {
+    for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) process.on(signal, () => resolve(signal))
+  })
+}
+
+function seconds (since: number): string {
+  return ((performance.now() - since) / 1000).toFixed(1)
+}
