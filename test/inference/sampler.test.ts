@@ -13,6 +13,8 @@ const ORDER = [3, 0, 4, 1, 2]
 const logits = new Float32Array(5)
 for (const [rank, id] of ORDER.entries()) logits[id] = Math.log(probabilities[rank]!)
 
+const hex = (words: readonly number[]): string => words.map(word => word.toString(16).padStart(8, '0')).join(' ')
+
 /** How often each id was drawn in `draws` steps. */
 function frequencies (sampling: Sampling, draws = 20_000): number[] {
   const counts = Array.from(logits, () => 0)
@@ -27,7 +29,6 @@ function close (found: readonly number[], expected: readonly number[]): void {
 
 suite('sampler', () => {
   test('the generator gives the published known answers', () => {
-    const hex = (words: number[]): string => words.map(word => word.toString(16).padStart(8, '0')).join(' ')
     const ones = 0xffff_ffff
     assert.equal(hex(philox([0, 0, 0, 0], [0, 0])), '6627e8d5 e169c58d bc57ac4c 9b00dbd8')
     assert.equal(hex(philox([ones, ones, ones, ones], [ones, ones])), '408f276d 41c83b0e a20bc7c6 6d5451fd')
@@ -87,11 +88,11 @@ suite('sampler', () => {
   })
 
   test('top-p reaches beyond the first candidates of a flat distribution', () => {
-    const flat = new Float32Array(1000)
+    const flat = new Float32Array(400)
     const drawn = new Set<number>()
-    for (let step = 0; step < 20_000; step++) drawn.add(chooseToken(flat, { ...SAMPLING, topP: 0.5 }, step))
-    assert.equal(drawn.size, 500)
-    assert.equal(Math.max(...drawn), 499)
+    for (let step = 0; step < 5000; step++) drawn.add(chooseToken(flat, { ...SAMPLING, topP: 0.5 }, step))
+    assert.equal(drawn.size, 200)
+    assert.equal(Math.max(...drawn), 199)
   })
 
   test('a temperature near zero is greedy and does not overflow', () => {

@@ -9,6 +9,13 @@ type State = Schedule<Item, Item>
 
 const item = (arrival: number, remaining: number): Item => ({ arrival, remaining, name: `s${arrival}` })
 
+/** Sizes of the chunks of an input. */
+function cut (tokens: number): number[] {
+  const chunks: number[] = []
+  for (let left = tokens; left > 0; left -= chunks.at(-1)!) chunks.push(chunkOf(left))
+  return chunks
+}
+
 /** What the next steps are, in words. */
 function run (state: State, steps: number): string[] {
   return Array.from({ length: steps }, () => {
@@ -26,11 +33,6 @@ function run (state: State, steps: number): string[] {
 
 suite('scheduler', () => {
   test('an input is cut into chunks that never leave one token over', () => {
-    const cut = (tokens: number): number[] => {
-      const chunks = []
-      for (let left = tokens; left > 0; left -= chunks.at(-1)!) chunks.push(chunkOf(left))
-      return chunks
-    }
     assert.deepEqual([1, 2, 256, 257, 258, 512, 513, 514, 1025].map(cut), [[1], [2], [256], [255, 2], [256, 2], [256, 256], [256, 255, 2], [256, 256, 2], [256, 256, 256, 255, 2]])
     for (let tokens = 2; tokens < 2000; tokens++) assert.ok(cut(tokens).every(chunk => chunk > 1 && chunk <= MAX_CHUNK))
   })

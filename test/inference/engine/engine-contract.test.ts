@@ -14,29 +14,30 @@ const POSITIONS = 64
 
 const ENGINES = { 'c-api': CApiEngine.open, stock: StockEngine.open } as const
 
+function tokens (seed: number, count: number): number[] {
+  const random = seededNumbers(seed)
+  return Array.from({ length: count }, () => Math.floor((random() + 1) / 2 * 340))
+}
+
 function engineContract (name: keyof typeof ENGINES, headSize: number, format: ServingFormat): void {
   suite(`${name} engine, head size ${headSize}, ${format}`, () => {
-    let test_: TestBase
+    let tiny: TestBase
     let options: EngineOptions
     let engine: Engine
     before(async () => {
-      test_ = await tinyBase({ headSize, hiddenSize: headSize * 4 })
-      options = { file: join(test_.base.folder, BASE_FILES.serving[format]), config: test_.base.manifest.config, slots: SLOTS, positions: POSITIONS, threads: 2, maxHiddenRows: POSITIONS }
+      tiny = await tinyBase({ headSize, hiddenSize: headSize * 4 })
+      options = { file: join(tiny.base.folder, BASE_FILES.serving[format]), config: tiny.base.manifest.config, slots: SLOTS, positions: POSITIONS, threads: 2, maxHiddenRows: POSITIONS }
       engine = await ENGINES[name](options)
     })
     after(async () => {
       await engine.close()
-      await test_.dispose()
+      await tiny.dispose()
     })
 
     /** Copies, because outputs are views. */
     const step = async (input: StepInput): Promise<{ hidden: Float32Array, logits: Float32Array }> => {
       const { hidden, logits } = await engine.step(input)
       return { hidden: hidden.slice(), logits: logits.slice() }
-    }
-    const tokens = (seed: number, count: number): number[] => {
-      const random = seededNumbers(seed)
-      return Array.from({ length: count }, () => Math.floor((random() + 1) / 2 * 340))
     }
     const prefill = (slot: number, ids: number[], length = ids.length): Promise<{ hidden: Float32Array, logits: Float32Array }> =>
       step({ firstSlot: slot, rows: 1, ids, lengths: [length], hiddenRows: [ids.length - 1], logitRows: [0] })

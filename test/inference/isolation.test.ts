@@ -1,0 +1,104 @@
+/** What a request gets must not depend on its company, not in one bit. */
+import assert from 'node:assert/strict'
+import { setImmediate as turn } from 'node:timers/promises'
+import { suite, test } from 'node:test'
+import type { Digest } from '../../src/digest.js'
+import { StockEngine } from '../../src/inference/engine/stock.js'
+import { CApiEngine } from '../../src/inference/engine/c-api.js'
+import type { SequenceRequest } from '../../src/inference/protocol.js'
+import type { Base, ServingFormat } from '../../src/model/base.js'
+import { METHODS } from '../../src/prompt/methods.js'
+import { seededNumbers } from '../support/numbers.js'
+import { tinyBase } from './tiny-base.js'
+import { classification, collect, generate, promptFiles, submit, tinyService, untimed, type TestService } from './tiny-service.js'
+
+const IN_FLIGHT = 8
+
+/** Prompts of both methods, several lengths, for classification (both verbalizers) and generation. */
+function publishTasks ({ artifacts }: TestService, base: Base, random: () => number): Array<{ digest: Digest, classifies: boolean }> {
+  const { hiddenSize } = base.manifest.config
+  return METHODS.flatMap(method => [1, 2, 7, 20].flatMap(virtualTokens => (['vectors', 'tokens', null] as const).map(verbalizer => ({
+    classifies: verbalizer !== null,
+    digest: artifacts.put(promptFiles(base, {
+      method, virtualTokens, value: random,
+      ...(verbalizer === null ? {} : { labelTokens: [5, 9, 200] }),
+      ...(verbalizer === 'vectors' ? { labelVectors: Float32Array.from({ length: 3 * hiddenSize }, random) } : {})
+    }))
+  }))))
+}
+
+function isolation (mixes: number, format: ServingFormat, headSize: number, engine: typeof CApiEngine.open | typeof StockEngine.open): void {
+  test(`${mixes} random mixes of ${IN_FLIGHT} requests: ${format}, head size ${headSize}, ${engine === CApiEngine.open ? 'C API' : 'stock'}`, async () => {
+    const { base, dispose } = await tinyBase({ headSize, hiddenSize: 4 * headSize, contextLength: 640 })
+    // Fewer slots than requests, and room for about half of the prompts: rows move and prompts are compiled while others decode.
+    const service = await tinyService(base, { format, slots: IN_FLIGHT - 2, promptCacheBytes: 60_000 }, engine)
+    try {
+      const random = seededNumbers(headSize)
+      const below = (limit: number): number => Math.floor((random() + 1) / 2 * limit)
+      const tasks = publishTasks(service, base, random)
+      const lengths = [1, 2, 3, 5, 8, 13, 21, 34, 60, 257, 300]
+      const pool = Array.from({ length: 120 }, (_, index): { request: SequenceRequest, alone: unknown[] } => {
+        const task = tasks[index % tasks.length]!
+        const inputIds = Array.from({ length: lengths[below(index % 10 === 0 ? lengths.length : lengths.length - 2)]! }, () => below(340))
+        const prompt = index % 12 === 11 ? null : task.digest
+        const sampling = index % 3 === 0 ? {} : { temperature: 0.9, topK: index % 2 === 0 ? 40 : 0, topP: 0.95, seed: index }
+        const request = task.classifies && prompt !== null ? classification(inputIds, prompt) : generate(inputIds, { prompt, maxTokens: 1 + below(10), stopTokenIds: [below(340)], sampling, logprobs: index % 4 === 0 ? 3 : null })
+        return { request, alone: [] }
+      })
+      for (const entry of pool) entry.alone = untimed(await collect(service, entry.request))
+      for (let mix = 0; mix < mixes; mix++) {
+        // The requests of a mix are of different tasks.
+        const first = below(pool.length)
+        const chosen = Array.from({ length: IN_FLIGHT }, (_, i) => pool[(first + i * 7) % pool.length]!)
+        const noise = new AbortController()
+        const cancelled = submit(service, generate([1, 2, 3], { maxTokens: 100 }), noise.signal)
+        const results = []
+        for (const { request } of chosen) {
+          results.push(submit(service, request).then(({ done }) => done))
+          for (let wait = below(4); wait > 0; wait--) await turn()
+        }
+        await cancelled
+        noise.abort()
+        for (const [index, result] of results.entries()) assert.deepEqual(untimed(await result), chosen[index]!.alone, `mix ${mix}, request ${index}`)
+      }
+      assert.equal(service.service.status().running, 0)
+    } finally {
+      await service.stop(0)
+      await dispose()
+    }
+  })
+}
+
+suite('isolation of requests', () => {
+  isolation(1000, 'w8a8', 16, CApiEngine.open)
+  isolation(200, 'float32', 16, CApiEngine.open)
+  isolation(200, 'w8a8', 12, CApiEngine.open)
+  isolation(200, 'float32', 12, CApiEngine.open)
+  isolation(20, 'w8a8', 16, StockEngine.open)
+
+  for (const headSize of [16, 12]) {
+    test(`numbers that are not finite stay in their own request, head size ${headSize}`, async () => {
+      const { base, dispose } = await tinyBase({ headSize, hiddenSize: 4 * headSize })
+      const service = await tinyService(base, { slots: 3 })
+      try {
+        const random = seededNumbers(3)
+        // Finite in the artifact, beyond float32 in the attention.
+        const wild = service.artifacts.put(promptFiles(base, { method: 'prefix-tuning', virtualTokens: 5, value: index => index % 2 === 0 ? 3e38 : -3e38 }))
+        const tame = service.artifacts.put(promptFiles(base, { method: 'prefix-tuning', virtualTokens: 3, labelTokens: [5, 9], value: random }))
+        const requests = [generate([1, 2, 3, 4, 5, 6, 7], { maxTokens: 20 }), classification([4, 5], tame), generate([9], { prompt: tame, maxTokens: 20 })]
+        const alone = []
+        for (const request of requests) alone.push(untimed(await collect(service, request)))
+        for (let round = 0; round < 5; round++) {
+          const all = [generate([1, 2, 3], { prompt: wild }), ...requests, generate([1], { prompt: wild })].map(request => collect(service, request))
+          const [first, ...others] = await Promise.all(all)
+          assert.deepEqual(first!.at(-1), { type: 'failed', code: 'not_finite', message: 'the scores of this prompt are not finite numbers' })
+          assert.deepEqual(others.slice(0, 3).map(untimed), alone)
+        }
+      } finally {
+        await service.stop(0)
+        await dispose()
+      }
+    })
+  }
+
+})
