@@ -10,6 +10,7 @@ import { authenticate } from './auth.js'
 import { refuseMalformedHttp, replyWithError } from './errors.js'
 import { acceptJson } from './json-body.js'
 import { createMetrics } from './metrics.js'
+import { OpenConnections } from './open-connections.js'
 import { OPENAPI } from './openapi.js'
 import { aliasRoutes } from './routes/aliases.js'
 import { baseRoutes } from './routes/bases.js'
@@ -43,6 +44,7 @@ export async function buildApp (services: ApiServices): Promise<Application> {
   const metrics = createMetrics(services.inference)
   const methods = new AllowedMethods()
   const closing = new AbortController()
+  const connections = new OpenConnections(app.server)
 
   acceptJson(app)
   app.decorateRequest('key', null)
@@ -64,7 +66,10 @@ export async function buildApp (services: ApiServices): Promise<Application> {
     metrics.observeRequest(route, request.method, reply.statusCode, reply.elapsedTime / 1000)
     request.log.info({ method: request.method, route, status: reply.statusCode, ms, tenant: request.key?.tenant }, 'request answered')
   })
-  app.addHook('preClose', async () => closing.abort())
+  app.addHook('preClose', async () => {
+    closing.abort()
+    connections.close()
+  })
 
   await app.register(swagger, OPENAPI)
   await app.register(async routes => {

@@ -46,7 +46,7 @@ function mostTelling (problems: readonly Problem[]): Problem {
     const branch = /^.*\/anyOf\/\d+\//.exec(problem.schemaPath)?.[0]
     if (branch !== undefined) branches.set(branch, [...branches.get(branch) ?? [], problem])
   }
-  const [best] = [...branches.values()].sort((a, b) => notMeant(a) - notMeant(b) || a.length - b.length)
+  const [best] = [...branches.values()].sort((a, b) => notMeant(a) - notMeant(b) || a.length - b.length || depth(b) - depth(a))
   return misspeltFirst(best ?? problems)
 }
 
@@ -54,6 +54,11 @@ function mostTelling (problems: readonly Problem[]): Problem {
 function misspeltFirst (problems: readonly Problem[]): Problem {
   return problems.find(problem => problem.keyword === 'additionalProperties') ?? problems[0] ??
     { instancePath: '', schemaPath: '', keyword: 'unknown', params: {}, message: 'is not valid' }
+}
+
+/** Deeper inside, more of the outer shape was right. */
+function depth ([problem]: readonly Problem[]): number {
+  return problem?.instancePath.split('/').length ?? 0
 }
 
 /** A constant or type that does not fit says that the branch was not meant at all. */

@@ -66,6 +66,6 @@ export function versionRoutes (app: Application, { registry, artifacts }: Pick<A
       .type('application/x-tar')
       .header('content-disposition', `attachment; filename="${folder}.tar"`)
       .header('etag', `"${version.digest}"`)
-      .send(tar([...files].sort(([a], [b]) => a < b ? -1 : 1).map(([name, bytes]) => [`${folder}/${name}`, bytes])))
+      .send(tar(folder, [...files].sort(([a], [b]) => a < b ? -1 : 1)))
   })
 }

@@ -1,0 +1,109 @@
+import assert from 'node:assert/strict'
+import { after, before, beforeEach, suite, test } from 'node:test'
+import { byteTokenizer } from '../byte-tokenizer.js'
+import { says, saysAndHangs } from '../scripted-inference.js'
+import { type ReceivedEvent, receivedEvents } from '../server-sent-events.js'
+import { type Caller, openTestbed, type Testbed } from '../testbed.js'
+
+suite('POST /v1/tasks/{task}/infer, streamed', () => {
+  let bed: Testbed
+  let caller: Caller
+  let url: string
+
+  before(async () => {
+    bed = await openTestbed()
+    caller = await bed.caller()
+    await caller.post('/v1/tasks', { name: 'writer', kind: 'generation' })
+    await caller.post('/v1/tasks', { name: 'sentiment', kind: 'classification', labels: ['a', 'b'] })
+    await bed.publish(caller.tenant, 'writer')
+    await bed.publish(caller.tenant, 'sentiment')
+    url = `${await bed.listen()}/v1/tasks/writer/infer`
+  })
+  after(async () => await bed.close())
+  beforeEach(() => { bed.inference.cancelled.length = 0 })
+
+  async function ask (body: object, signal?: AbortSignal): Promise<Response> {
+    return await fetch(url, {
+      method: 'POST',
+      headers: { authorization: `Bearer ${caller.secret}`, 'content-type': 'application/json' },
+      body: JSON.stringify({ input: 'hi', stream: true, ...body }),
+      ...(signal === undefined ? {} : { signal })
+    })
+  }
+
+  async function all (response: Response): Promise<ReceivedEvent[]> {
+    const events: ReceivedEvent[] = []
+    for await (const event of receivedEvents(response)) events.push(event)
+    return events
+  }
+
+  function textOf (events: ReceivedEvent[]): string {
+    return events.filter(event => event.event === 'text').map(event => event.data.text).join('')
+  }
+
+  test('sends start, whole characters as they are complete, and how it finished', async () => {
+    bed.inference.script = says('aé😀', { virtualTokens: 16 })
+    const response = await ask({})
+    assert.equal(response.headers.get('content-type'), 'text/event-stream; charset=utf-8')
+    const events = await all(response)
+    assert.deepEqual(events.map(({ event, data }) => event === 'text' ? data.text : event), ['start', 'a', 'é', '😀', 'finished'])
+    const [start, finished] = [events[0]?.data, events.at(-1)?.data]
+    assert.deepEqual([start.task, start.version, start.method], ['writer', 1, 'prefix-tuning'])
+    assert.match(start.id, /^inf_/)
+    assert.deepEqual([finished.finish_reason, finished.usage], ['stop', { prompt_tokens: 3, virtual_tokens: 16, completion_tokens: 7 }])
+  })
+
+  test('sends no part of a stop string that is split over tokens, and frees the slot at once', async () => {
+    bed.inference.script = saysAndHangs('so far</so>')
+    const events = await all(await ask({ stop: ['</so>'] }))
+    assert.equal(textOf(events), 'so far')
+    assert.equal(events.at(-1)?.data.finish_reason, 'stop')
+    assert.equal(bed.inference.cancelled.length, 1)
+  })
+
+  test('sends the same text as without streaming', async () => {
+    const text = 'größe </s </sx 日本 <end'
+    bed.inference.script = says(text)
+    assert.equal(textOf(await all(await ask({ stop: ['</s>', '<end>'] }))), text)
+  })
+
+  test('a client that hangs up cancels its sequence', async () => {
+    bed.inference.script = saysAndHangs('first words')
+    const cancelled = bed.inference.nextCancel()
+    const controller = new AbortController()
+    const response = await ask({}, controller.signal)
+    for await (const event of receivedEvents(response)) if (event.event === 'text') break
+    controller.abort()
+    await cancelled
+    assert.equal(bed.inference.cancelled.length, 1)
+  })
+
+  test('a client that hangs up before the first token cancels too, streamed or not', async () => {
+    for (const stream of [true, false]) {
+      let begun: () => void = () => {}
+      const running = new Promise<void>(resolve => { begun = resolve })
+      bed.inference.script = async function * (request, signal) {
+        begun()
+        yield * saysAndHangs('')(request, signal)
+      }
+      const cancelled = bed.inference.nextCancel()
+      const controller = new AbortController()
+      const refused = assert.rejects(ask({ stream }, controller.signal))
+      await running
+      controller.abort()
+      await refused
+      await cancelled
+    }
+    assert.equal(bed.inference.cancelled.length, 2)
+  })
+
+  test('a sequence that fails in the middle ends with an error event', async () => {
+    bed.inference.script = function * () {
+      for (const id of byteTokenizer.encode('ab')) yield { type: 'token', id }
+      yield { type: 'failed', code: 'inference_unavailable', message: 'stopped' }
+    }
+    const events = await all(await ask({}))
+    assert.equal(textOf(events), 'ab')
+    assert.deepEqual([events.at(-1)?.event, events.at(-1)?.data.error.code], ['error', 'inference_unavailable'])
+  })
+})

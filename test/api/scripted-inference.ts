@@ -1,0 +1,81 @@
+import { digestOf } from '../../src/digest.js'
+import type { InferenceClient } from '../../src/inference/client-contract.js'
+import type { SequenceEvent, SequenceRequest, StatusReport } from '../../src/inference/protocol.js'
+import { ServiceError } from '../../src/errors.js'
+import { byteTokenizer } from './byte-tokenizer.js'
+
+const timing = { queueMs: 1, prefillMs: 2, decodeMs: 3 }
+
+export type Script = (request: SequenceRequest, signal: AbortSignal) => AsyncIterable<SequenceEvent> | Iterable<SequenceEvent>
+
+/** The other side of the boundary in two methods: what a sequence answers is a function of its request. */
+export class ScriptedInference implements InferenceClient {
+  readonly requests: SequenceRequest[] = []
+  /** Ids of sequences that were left or aborted before their last event. */
+  readonly cancelled: string[] = []
+  script: Script = scores
+  ready = true
+  #onCancel: () => void = () => {}
+
+  async * run (request: SequenceRequest, signal: AbortSignal): AsyncGenerator<SequenceEvent> {
+    this.requests.push(request)
+    let complete = false
+    try {
+      for await (const event of this.script(request, signal)) {
+        signal.throwIfAborted()
+        complete = event.type !== 'token'
+        yield event
+      }
+    } finally {
+      if (!complete) {
+        this.cancelled.push(request.id)
+        this.#onCancel()
+      }
+    }
+  }
+
+  /** Resolves when the next sequence is cancelled. */
+  nextCancel (): Promise<void> {
+    return new Promise(resolve => { this.#onCancel = resolve })
+  }
+
+  async status (): Promise<StatusReport> {
+    if (!this.ready) throw new ServiceError('inference_unavailable', 'gone', { retryAfter: 2 })
+    const digest = digestOf('graph')
+    return { ready: true, base: digest, servingGraph: digest, format: 'float32', engine: 'stock', maxContext: 64, slots: 4, running: 0, waiting: 0, promptsCached: 0, promptCacheBytes: 0, stepsTotal: 7, tokensTotal: 9 }
+  }
+
+  async close (): Promise<void> {}
+}
+
+/** The label whose number is the text's length modulo two gets 0.75. */
+export function * scores ({ inputIds }: SequenceRequest): Generator<SequenceEvent> {
+  const odd = inputIds.length % 2
+  yield { type: 'scores', probabilities: odd === 1 ? [0.25, 0.75] : [0.75, 0.25], logits: [0, 0], virtualTokens: 16, timing }
+}
+
+/** One token event for each byte of the text, at most `maxTokens`. */
+export function says (text: string, options: { virtualTokens?: number, logprobs?: boolean } = {}): Script {
+  return function * ({ work }) {
+    if (work.kind !== 'generate') throw new Error('the test asked for a classification')
+    const ids = byteTokenizer.encode(text)
+    for (const id of ids.slice(0, work.maxTokens)) {
+      yield options.logprobs === true ? { type: 'token', id, logprob: -0.5, top: [[id, -0.5], [65, -1]] } : { type: 'token', id }
+    }
+    yield { type: 'finished', reason: ids.length > work.maxTokens ? 'length' : 'stop', virtualTokens: options.virtualTokens ?? 0, timing }
+  }
+}
+
+/** Refuses before the first event. */
+export function refuses (error: ServiceError): Script {
+  // oxlint-disable-next-line require-yield -- it has nothing to say
+  return function * () { throw error }
+}
+
+/** Says the text and then nothing more until it is aborted. */
+export function saysAndHangs (text: string): Script {
+  return async function * (_request, signal) {
+    for (const id of byteTokenizer.encode(text)) yield { type: 'token', id }
+    await new Promise((_resolve, reject) => { signal.addEventListener('abort', () => reject(signal.reason)) })
+  }
+}
