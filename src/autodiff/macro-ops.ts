@@ -21,14 +21,15 @@ type Rows<Attrs, Saved = null> = Macro<readonly [x: Value], Attrs, readonly [y: 
 export interface MacroOps {
   /** y = x Wᵀ, W [out, in]. */
   linear: Rows<{ weight: Value }>
+  /** x / rms(x) · gain (Zhang & Sennrich 2019, equation 4). */
   rmsNorm: Rows<{ gain: Value, epsilon: number }, { inverseRms: Value }>
   /** The residual sum and its norm: [x + delta, rmsNorm(x + delta)]. */
   addNorm: Macro<readonly [x: Value, delta: Value], { gain: Value, epsilon: number }, readonly [sum: Value, normed: Value], { inverseRms: Value }>
-  /** silu(gate) · up */
+  /** silu(gate) · up (Shazeer 2020, GLU Variants, equation 6). */
   swiglu: Macro<readonly [gate: Value, up: Value], unknown, readonly [y: Value]>
-  /** Rotates each head of x [T, heads·D] by the angle of its position (halves, as Hugging Face). */
+  /** Rotates each head of x [T, heads·D] by the angle of its position (Su 2021, RoFormer, section 3.2; halves are paired, as Hugging Face does). */
   rope: Rows<RopeAttrs>
-  /** q [T, H·D]; k, v [P+E, KH·D] -> [T, H·D]. */
+  /** q [T, H·D]; k, v [P+E, KH·D] -> [T, H·D]; H / KH queries share a key (Ainslie 2023, GQA, section 2). */
   attention: Macro<readonly [q: Value, k: Value, v: Value], AttentionAttrs, readonly [y: Value], { groups: readonly SavedGroup[] }>
   /** Rows of `first` (their number is known), then rows of `second`; `rows` names their sum. */
   concatRows: Macro<readonly [first: Value, second: Value], { rows: string }, readonly [y: Value]>

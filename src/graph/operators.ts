@@ -18,7 +18,6 @@ export interface Ops {
   Cast: Unary<{ to: DType }>
   Concat: Op<readonly Value[], { axis: number }>
   ConstantOfShape: Op<readonly [shape: Value], { value: ScalarTensor }>
-  Div: Binary
   Exp: Unary
   Expand: Op<readonly [data: Value, shape: Value]>
   Gather: Op<readonly [data: Value, indices: Value], { axis: number }>
@@ -83,7 +82,6 @@ export const ATTRIBUTE_KINDS: { readonly [O in keyof Ops]: { readonly [A in keyo
   Cast: { to: 'dtype' },
   Concat: axis,
   ConstantOfShape: { value: 'scalar' },
-  Div: none,
   Exp: none,
   Expand: none,
   Gather: axis,

@@ -91,7 +91,6 @@ export const SHAPE_RULES: { readonly [O in keyof Ops]: ShapeRule<O> } = {
     return [{ dtype: first.dtype, shape: first.shape.map((dim, i) => i === at ? summed(parts.map(part => part.shape[at]!)) : dim) }]
   },
   ConstantOfShape: ([shape], { value }, constants) => [{ dtype: value.dtype, shape: constants(shape) ?? runtimeShape(shape) }],
-  Div: binary,
   Exp: same,
   Expand: ([data, shape]) => [{ dtype: data.dtype, shape: runtimeShape(shape) }],
   Gather: ([data, indices], { axis }) => {

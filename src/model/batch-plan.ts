@@ -8,10 +8,6 @@
  * B examples, S longest length, P virtual tokens, L = P + S, E token rows with the null row, T rows of the stream,
  * H heads, KH key/value heads, G = H / KH, N label rows.
  */
-import type { AttentionAttrs } from '../autodiff/macro-ops.js'
-import type { GraphBuilder } from '../graph/builder.js'
-import { type Dim, product } from '../graph/dims.js'
-import type { Value } from '../graph/ir.js'
 import type { LlamaConfig } from './llama-config.js'
 
 /** `prompt-tuning`: virtual tokens are rows of the stream. `prefix-tuning`: they are keys and values of every layer. */
@@ -200,56 +196,9 @@ export function batchPlan (options: BatchPlanOptions): BatchPlan {
 }
 
 /** [G·S, P+S]: a query sees the P shared keys and its own past. Finite, since a row of -Infinity has no softmax. */
-function causalMask (G: number, S: number, P: number): Float32Array {
+export function causalMask (G: number, S: number, P: number): Float32Array {
   const L = P + S
   const mask = new Float32Array(G * S * L)
   for (let row = 0; row < G * S; row++) mask.fill(-1e9, row * L + P + row % S + 1, (row + 1) * L)
   return mask
-}
-
-/** The plan as inputs of a graph. */
-export interface BatchPlanInputs {
-  readonly ids: Value
-  readonly positions: Value
-  readonly attention: AttentionAttrs
-  readonly rows: Value
-  readonly labels: Value
-  readonly weight: Value
-}
-
-/** Declares the plan's feeds on a graph; the prompt rows' own attention does not depend on the batch and is constant. */
-export function planInputs (b: GraphBuilder, { config, method, numVirtualTokens: P, rows: N }: PromptPlacement & { config: LlamaConfig, rows: Dim }): BatchPlanInputs {
-  const { numHeads: H, numKvHeads: KH, headSize } = config
-  const G = H / KH
-  const T = method === 'prompt-tuning' ? 'T' : 'E'
-  const batch = {
-    queries: b.input('queries', 'int32', ['B', KH, product(G, 'S')]),
-    keys: b.input('keys', 'int32', ['B', KH, 'L']),
-    mask: b.input('mask', 'float32', [product(G, 'S'), 'L'])
-  }
-  return {
-    ids: b.input('ids', 'int32', ['E']),
-    positions: b.input('positions', 'int64', [T, 1]),
-    attention: {
-      groups: method === 'prompt-tuning' ? [promptGroup(b, H, KH, P), batch] : [batch],
-      inverse: b.input('inverse', 'int32', [product(H, T)]),
-      inverseKeys: b.input('inverse_keys', 'int32', [product(KH, 'E')]),
-      sharedRows: P,
-      headSize
-    },
-    rows: b.input('rows', 'int64', [N]),
-    labels: b.input('labels', 'int64', [N]),
-    weight: b.input('weight', 'float32', [N])
-  }
-}
-
-function promptGroup (b: GraphBuilder, H: number, KH: number, P: number): AttentionAttrs['groups'][number] {
-  const G = H / KH
-  const queries = Int32Array.from({ length: H * P }, (_, i) => (i % P) * H + Math.floor(i / P))
-  const keys = Int32Array.from({ length: KH * P }, (_, i) => (i % P) * KH + Math.floor(i / P))
-  return {
-    queries: b.constant('int32', [1, KH, G * P], queries),
-    keys: b.constant('int32', [1, KH, P], keys),
-    mask: b.constant('float32', [G * P, P], causalMask(G, P, 0))
-  }
 }

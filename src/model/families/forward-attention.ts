@@ -45,8 +45,13 @@ interface Sequences {
 function sequencesOf (b: GraphBuilder, ids: Value): Sequences {
   const [B, S] = ids.shape as readonly [Dim, Dim]
   const shape = b.op('Shape', [ids], { start: 0, end: 2 })
-  const split = (rows: Value, ...dims: readonly number[]): Value =>
-    b.reshape(rows, [B, S, ...dims], b.op('Concat', [shape, b.integers(...dims)], { axis: 0 }))
+  // One shape tensor for all layers.
+  const targets = new Map<string, Value>()
+  const split = (rows: Value, ...dims: readonly number[]): Value => {
+    const target = targets.get(dims.join()) ?? b.op('Concat', [shape, b.integers(...dims)], { axis: 0 })
+    targets.set(dims.join(), target)
+    return b.reshape(rows, [B, S, ...dims], target)
+  }
   return { sequences: rows => split(rows, rows.shape[1] as number), split }
 }
 

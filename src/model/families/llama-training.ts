@@ -4,7 +4,8 @@ import { GraphBuilder } from '../../graph/builder.js'
 import { product } from '../../graph/dims.js'
 import type { Value } from '../../graph/ir.js'
 import { onnxBytes } from '../../graph/onnx.js'
-import { type BatchPlanInputs, DEFAULT_LOSS_CHUNK, type Objective, type PromptPlacement, planInputs } from '../batch-plan.js'
+import { DEFAULT_LOSS_CHUNK, type Objective, type PromptPlacement } from '../batch-plan.js'
+import { type BatchPlanInputs, planInputs } from '../batch-plan-inputs.js'
 import type { PlainWeights } from '../frozen-weights.js'
 import type { LlamaConfig } from '../llama-config.js'
 import { EMBEDDING } from '../llama-tensors.js'
@@ -63,7 +64,7 @@ class DifferentiableLlama implements LlamaOps<Value> {
     const [rotatedK] = this.#tape.apply('rope', [k], { ...this.#rope, heads: numKvHeads })
     const prefix = this.#prefixes[layer]
     // A prefix enters behind projection and rotation: its keys carry no position.
-    const behind = (first: Value | undefined, own: Value): Value => first === undefined ? own : this.#tape.apply('concatRows', [first, own], { rows: 'P+E' })[0]
+    const behind = (first: Value | undefined, own: Value): Value => first === undefined ? own : this.#tape.apply('concatRows', [first, own], { rows: '(P+E)' })[0]
     return this.#tape.apply('attention', [rotatedQ, behind(prefix?.key, rotatedK), behind(prefix?.value, v)], this.#plan.attention)[0]
   }
 
