@@ -8,6 +8,7 @@ import type { Config } from '../config.js'
 import { inferenceAddress } from '../inference/client-address.js'
 import { HttpInferenceClient } from '../inference/client.js'
 import { recordChild } from './leftovers.js'
+import { serviceUrl } from './service-url.js'
 import type { ProcessPlan } from './supervised-process.js'
 
 const MAIN = fileURLToPath(new URL('../cli/main.js', import.meta.url))
@@ -42,12 +43,6 @@ export function apiPlan (context: PlanContext): ProcessPlan {
 /** A worker is ready when it runs: jobs wait in the queue, nobody waits for the worker. */
 export function workerPlan (context: PlanContext, number: number): ProcessPlan {
   return plan(context.config.WORKERS === 1 ? 'worker' : `worker-${number}`, 'worker', context, async () => {})
-}
-
-/** Where a client on this machine finds the api. */
-export function serviceUrl ({ HOST, PORT }: Pick<Config, 'HOST' | 'PORT'>): string {
-  const host = HOST === '0.0.0.0' ? '127.0.0.1' : HOST === '::' ? '::1' : HOST
-  return `http://${host.includes(':') ? `[${host}]` : host}:${PORT}`
 }
 
 function plan (name: string, verb: string, { env, logs, children }: PlanContext, ready: (signal: AbortSignal) => Promise<void>): ProcessPlan {

@@ -17,8 +17,8 @@ import { importInOwnProcess } from './import-base.js'
 import { endLeftovers } from './leftovers.js'
 import { findOrInstallRedis } from './redis-program.js'
 import { startRedis } from './redis.js'
-import { serviceUrl } from './service-plans.js'
 import { ServiceProcesses } from './service-processes.js'
+import { serviceUrl } from './service-url.js'
 
 type Say = (line: string) => void
 

@@ -1,0 +1,100 @@
+import { parseArgs } from 'node:util'
+import { loadConfig } from '../../config.js'
+import { type Registry, type Scope, SCOPES } from '../../registry/registry.js'
+import { RedisRegistry } from '../../registry/redis-registry.js'
+import { openStores } from '../../registry/store/open-stores.js'
+import { homePaths } from '../../supervisor/home.js'
+import { UnreachableError } from '../api-client.js'
+import { openClient, startedService } from '../running-service.js'
+import { UsageError, positionals, type Verb } from '../verb.js'
+
+interface Key { readonly id: string, readonly name: string, readonly scopes: readonly string[], readonly created_at: string }
+
+/** The same three wishes, to the server with a key or, as its operator, to its Redis without one. */
+interface Keys {
+  create (name: string, scopes: readonly Scope[]): Promise<Key & { readonly secret: string }>
+  list (): Promise<readonly Key[]>
+  revoke (id: string): Promise<void>
+}
+
+export const verb: Verb = {
+  usage: 'permafrost keys create [--tenant NAME] --scopes infer,train [--name NAME] | list [--tenant NAME] | revoke KEY [--tenant NAME] [--json]\n\n' +
+    `With --tenant it writes to the service's own Redis and needs no key; a new tenant is made by its first key.\nScopes: ${SCOPES.join(', ')}. A secret is shown once.`,
+  async run (args) {
+    const { values, positionals: [action, ...rest] } = parseArgs({
+      args: [...args],
+      allowPositionals: true,
+      options: { json: { type: 'boolean', default: false }, tenant: { type: 'string' }, scopes: { type: 'string' }, name: { type: 'string', default: 'command line' } }
+    })
+    switch (action) {
+      case 'create': {
+        positionals(rest)
+        const scopes = parseScopes(values.scopes)
+        const key = await withKeys(values.tenant, async keys => await keys.create(values.name, scopes))
+        console.log(values.json ? JSON.stringify(key) : `${key.id} (${key.scopes.join(', ')}); the secret is shown this once:\n${key.secret}`)
+        return 0
+      }
+      case 'list': {
+        positionals(rest)
+        const all = await withKeys(values.tenant, async keys => await keys.list())
+        if (values.json) console.log(JSON.stringify(all))
+        else for (const key of all) console.log(`${key.id}  ${key.created_at}  ${key.scopes.join(',')}  ${key.name}`)
+        return 0
+      }
+      case 'revoke': {
+        const [id] = positionals(rest, 'KEY')
+        await withKeys(values.tenant, async keys => await keys.revoke(id!))
+        console.log(values.json ? JSON.stringify({ id, revoked: true }) : `${id ?? ''} is revoked`)
+        return 0
+      }
+      default: throw new UsageError(action === undefined ? 'say what to do with the keys' : `"${action}" is nothing to do with a key`)
+    }
+  }
+}
+
+function parseScopes (text: string | undefined): Scope[] {
+  if (text === undefined) throw new UsageError(`--scopes is missing: a list of ${SCOPES.join(', ')}`)
+  return text.split(',').map(name => {
+    const scope = SCOPES.find(scope => scope === name.trim())
+    if (scope === undefined) throw new UsageError(`"${name}" is no scope; there are ${SCOPES.join(', ')}`)
+    return scope
+  })
+}
+
+async function withKeys<T> (tenant: string | undefined, work: (keys: Keys) => Promise<T>): Promise<T> {
+  if (tenant === undefined) return await work(await keysOverHttp())
+  const registry = await openRegistry()
+  try {
+    return await work(keysOf(registry, tenant))
+  } finally {
+    await registry.close()
+  }
+}
+
+async function keysOverHttp (): Promise<Keys> {
+  const client = await openClient()
+  return {
+    create: async (name, scopes) => await client.post('/v1/keys', { name, scopes }),
+    list: async () => (await client.get<{ data: Key[] }>('/v1/keys')).data,
+    revoke: async id => await client.delete(`/v1/keys/${encodeURIComponent(id)}`)
+  }
+}
+
+function keysOf (registry: Registry, tenant: string): Keys {
+  return {
+    async create (name, scopes) {
+      const { id, secret, createdAt } = await registry.createKey(tenant, name, scopes)
+      return { id, name, scopes, created_at: createdAt, secret }
+    },
+    list: async () => (await registry.listKeys(tenant)).map(({ id, name, scopes, createdAt }) => ({ id, name, scopes, created_at: createdAt })),
+    revoke: async id => await registry.revokeKey(tenant, id)
+  }
+}
+
+async function openRegistry (): Promise<RedisRegistry> {
+  const config = loadConfig(process.env)
+  const url = config.REDIS_URL ?? (await startedService(homePaths(config.PERMAFROST_HOME)))?.redisUrl
+  if (url === undefined) throw new UnreachableError(`no service runs on PERMAFROST_HOME ${config.PERMAFROST_HOME}; start it, or set REDIS_URL to its Redis`)
+  const { objects } = await openStores(config)
+  return await RedisRegistry.connect({ url, objects, whenDown: 'fail' })
+}
