@@ -27,8 +27,6 @@ export class HttpInferenceClient implements InferenceClient {
       for await (const line of lines(response)) {
         const event = JSON.parse(line) as SequenceEvent
         complete = FINAL.has(event.type)
-        // Nothing follows: reading to the end gives the connection back for the next request.
-        if (complete) response.resume()
         yield event
         if (complete) return
       }
@@ -37,8 +35,9 @@ export class HttpInferenceClient implements InferenceClient {
       signal.throwIfAborted()
       throw error instanceof ServiceError ? error : unavailable('the connection to the inference process broke', error)
     } finally {
-      // Closing the connection is how a sequence is cancelled.
-      if (!complete) response.destroy()
+      // Reading to the end gives the connection back for the next request; closing it cancels the sequence.
+      if (complete) response.resume()
+      else response.destroy()
     }
   }
 
@@ -92,7 +91,7 @@ function unavailable (message: string, cause?: unknown): ServiceError {
 async function * lines (response: IncomingMessage): AsyncGenerator<string> {
   response.setEncoding('utf8')
   let rest = ''
-  for await (const chunk of response as AsyncIterable<string>) {
+  for await (const chunk of response.iterator({ destroyOnReturn: false }) as AsyncIterable<string>) {
     const parts = (rest + chunk).split('\n')
     rest = parts.pop()!
     yield * parts

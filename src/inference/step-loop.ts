@@ -40,7 +40,6 @@ export class StepLoop {
   readonly #options: StepLoopOptions
   readonly #cancelled = new Set<Sequence>()
   #running: Promise<void> | null = null
-  #idle: Array<() => void> = []
   #closed = false
 
   constructor (options: StepLoopOptions) {
@@ -72,11 +71,6 @@ export class StepLoop {
     })
   }
 
-  /** Resolves when nothing runs, waits or compiles. */
-  async drained (): Promise<void> {
-    while (this.#running !== null) await new Promise<void>(resolve => this.#idle.push(resolve))
-  }
-
   /** Stop after the step under way; everything that runs or waits is told `error`. */
   async close (error: ServiceError): Promise<void> {
     this.#closed = true
@@ -91,10 +85,7 @@ export class StepLoop {
   #wake (): void {
     if (this.#running !== null || this.#closed) return
     // Behind the current callback, so that requests which arrive together are scheduled together.
-    this.#running = Promise.resolve().then(() => this.#run()).finally(() => {
-      this.#running = null
-      for (const resolve of this.#idle.splice(0)) resolve()
-    })
+    this.#running = Promise.resolve().then(() => this.#run())
   }
 
   async #run (): Promise<void> {
@@ -102,7 +93,11 @@ export class StepLoop {
       for (const sequence of this.#cancelled) this.#take(sequence)
       this.#cancelled.clear()
       const step = nextStep(this.schedule)
-      if (step.kind === 'idle') return
+      if (step.kind === 'idle') {
+        // In the same turn as the decision: what is submitted a moment later must start the loop again.
+        this.#running = null
+        return
+      }
       begin(this.schedule, step)
       try {
         const output = await this.#options.engine.step(this.#inputOf(step))

@@ -88,6 +88,11 @@ suite('isolation of requests', () => {
         const requests = [generate([1, 2, 3, 4, 5, 6, 7], { maxTokens: 20 }), classification([4, 5], tame), generate([9], { prompt: tame, maxTokens: 20 })]
         const alone = []
         for (const request of requests) alone.push(untimed(await collect(service, request)))
+        // In the slot that the overflow has just left, longer than what comes next.
+        for (const [index, request] of requests.entries()) {
+          await collect(service, generate([1, 2, 3, 4, 5, 6, 7, 8, 9], { prompt: wild }))
+          assert.deepEqual(untimed(await collect(service, request)), alone[index])
+        }
         for (let round = 0; round < 5; round++) {
           const all = [generate([1, 2, 3], { prompt: wild }), ...requests, generate([1], { prompt: wild })].map(request => collect(service, request))
           const [first, ...others] = await Promise.all(all)

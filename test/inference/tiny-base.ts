@@ -1,11 +1,9 @@
 /** Imported bases for tests: a seeded tiny Llama, or a model folder of the fixtures, in a temporary folder. */
-import { copyFileSync } from 'node:fs'
 import { mkdtemp, mkdir, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Base } from '../../src/model/base.js'
 import { importBase } from '../../src/model/import.js'
-import { PROJECT_ROOT } from '../../src/project.js'
 import { type TinyLlamaOptions, writeTinyLlama } from '../support/tiny-llama.js'
 
 export interface TestBase { readonly base: Base, dispose (): Promise<void> }
@@ -16,7 +14,6 @@ export async function tinyBase (options: TinyLlamaOptions = {}): Promise<TestBas
     const folder = join(home, 'source')
     await mkdir(folder)
     writeTinyLlama(folder, options)
-    for (const file of ['tokenizer.json', 'tokenizer_config.json']) copyFileSync(join(PROJECT_ROOT, 'test', 'support', file), join(folder, file))
     return folder
   })
 }

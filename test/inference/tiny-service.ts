@@ -1,4 +1,5 @@
 /** An inference service around a test base, with artifacts in memory and requests as one-liners. */
+import { EventEmitter, once } from 'node:events'
 import { pino } from 'pino'
 import type { Digest } from '../../src/digest.js'
 import { ServiceError } from '../../src/errors.js'
@@ -89,12 +90,12 @@ export interface Running {
 /** @throws what `submit` says */
 export async function submit ({ service }: RunningService, request: SequenceRequest, signal = new AbortController().signal, onEvent: (event: SequenceEvent) => void = () => {}): Promise<Running> {
   const events: SequenceEvent[] = []
-  let finish: (events: SequenceEvent[]) => void = () => {}
-  const done = new Promise<SequenceEvent[]>(resolve => { finish = resolve })
+  const ended = new EventEmitter()
+  const done = once(ended, 'end').then(() => events)
   await service.submit(request, signal, event => {
     events.push(event)
     onEvent(event)
-    if (event.type !== 'token') finish(events)
+    if (event.type !== 'token') ended.emit('end')
   })
   return { events, done }
 }
