@@ -5,7 +5,8 @@
 import { MalformedModelError, ServiceError } from '../src/errors.js'
 import type { Tokenizer } from '../src/model/tokenizer.js'
 import type { TaskSpec } from '../src/prompt/task-spec.js'
-import { renderTemplate, type TemplateInput } from '../src/prompt/template.js'
+import { parseDataRow } from '../src/training/data-row.js'
+import { taskRowReader } from '../src/training/task-row.js'
 import type { Example } from './example.js'
 import { createRandom, shuffled } from './random.js'
 
@@ -23,42 +24,29 @@ export interface RowOptions {
   readonly param: string
 }
 
-interface Row { readonly input: TemplateInput, readonly target?: string, readonly label?: string | number | boolean, readonly references?: readonly string[] }
-
 /** @throws ServiceError `empty_file`, `bad_line`, `unknown_label`, `invalid_request` for a target that leaves no room, each with its line */
 export function readExamples (file: Uint8Array, options: RowOptions): Example[] {
-  const labels = new Map(options.spec.verbalizer?.labels.map((label, i) => [label.name, i]))
+  const { spec, param } = options
+  const labels = spec.verbalizer?.labels.map(label => label.name)
+  const read = taskRowReader(spec, param)
   const examples: Example[] = []
-  new TextDecoder().decode(file).split('\n').forEach((text, i) => {
-    if (text.trim() === '') return
-    const row = parseRow(text, i + 1, options.param)
-    examples.push(options.spec.verbalizer === null ? generationExample(row, i + 1, options) : classificationExample(row, i + 1, labels, options))
+  new TextDecoder().decode(file).split('\n').forEach((line, i) => {
+    if (line.trim() === '') return
+    const number = i + 1
+    const { text, answer } = read(parseDataRow(line, number), number)
+    const ids = inputIds(text, number, options)
+    examples.push(labels === undefined ? generationExample(ids, answer, number, options) : classificationExample(ids, labels.indexOf(answer), options))
   })
-  if (examples.length === 0) throw new ServiceError('empty_file', `${options.param} has no rows`, { param: options.param })
+  if (examples.length === 0) throw new ServiceError('empty_file', `${param} has no rows`, { param })
   return examples
 }
 
-function parseRow (text: string, line: number, param: string): Row {
-  let value: unknown
-  try {
-    value = JSON.parse(text)
-  } catch (cause) {
-    throw new ServiceError('bad_line', `line ${line} of ${param} is not JSON`, { param, line, cause })
-  }
-  if (value === null || typeof value !== 'object' || Array.isArray(value)) throw new ServiceError('bad_line', `line ${line} of ${param} is not a JSON object`, { param, line })
-  return value as Row
-}
-
-function classificationExample (row: Row, line: number, labels: ReadonlyMap<string, number>, options: RowOptions): Example {
-  const label = (row.label === undefined ? undefined : labels.get(String(row.label))) ?? (row.target === undefined ? undefined : labels.get(row.target))
-  if (label === undefined) throw new ServiceError('unknown_label', `line ${line} of ${options.param}: its label is none of the task's ${labels.size} labels`, { param: options.param, line })
-  const ids = cutLeft(inputIds(row, line, options), options.maxLength, options)
+function classificationExample (input: readonly number[], label: number, options: RowOptions): Example {
+  const ids = cutLeft(input, options.maxLength, options)
   return { ids, targetStart: ids.length, label }
 }
 
-function generationExample (row: Row, line: number, options: RowOptions): Example {
-  const target = row.target ?? row.references?.[0] ?? ''
-  if (target === '') throw new ServiceError('bad_line', `line ${line} of ${options.param}: a generation task needs target or references`, { param: options.param, line })
+function generationExample (input: readonly number[], target: string, line: number, options: RowOptions): Example {
   if (options.endTokenId === null) throw new MalformedModelError('the base names no end token, so a prompt cannot learn where an answer ends')
   // Control tokens that a target spells out are plain text; the end token is the only one.
   const answer = [...options.tokenizer.encode(target, { addSpecial: false }), options.endTokenId]
@@ -66,23 +54,14 @@ function generationExample (row: Row, line: number, options: RowOptions): Exampl
   if (room < MIN_INPUT_TOKENS) {
     throw new ServiceError('invalid_request', `line ${line} of ${options.param}: its target of ${answer.length} tokens leaves no room for an input within max_length ${options.maxLength}`, { param: 'recipe/max_length', line })
   }
-  const ids = cutLeft(inputIds(row, line, options), room, options)
+  const ids = cutLeft(input, room, options)
   return { ids: [...ids, ...answer], targetStart: ids.length, label: null }
 }
 
-function inputIds (row: Row, line: number, { spec, tokenizer, param }: RowOptions): number[] {
-  const ids = tokenizer.encode(render(row, line, spec.template, param))
+function inputIds (text: string, line: number, { tokenizer, param }: RowOptions): number[] {
+  const ids = tokenizer.encode(text)
   if (ids.length === 0) throw new ServiceError('bad_line', `line ${line} of ${param}: the input has no tokens`, { param, line })
   return ids
-}
-
-function render ({ input }: Row, line: number, template: string, param: string): string {
-  try {
-    return renderTemplate(template, input)
-  } catch (error) {
-    if (!(error instanceof ServiceError)) throw error
-    throw new ServiceError('bad_line', `line ${line} of ${param}: ${error.message}`, { param: error.param ?? param, line })
-  }
 }
 
 /** The tokens that the tokenizer puts in front of every text stay. */
@@ -91,14 +70,6 @@ function cutLeft (ids: readonly number[], room: number, { tokenizer }: RowOption
   const leading = tokenizer.encode('')
   const kept = leading.length < room && leading.every((id, i) => ids[i] === id) ? leading : []
   return [...kept, ...ids.slice(ids.length - (room - kept.length))]
-}
-
-/** @throws ServiceError `one_label` when all rows of a classification task have the same label */
-export function requireTwoLabels (examples: readonly Example[], spec: TaskSpec, param: string): void {
-  const seen = new Set(examples.map(example => example.label))
-  if (spec.verbalizer === null || seen.size > 1) return
-  const name = spec.verbalizer.labels[examples[0]!.label!]!.name
-  throw new ServiceError('one_label', `every row of ${param} has the label ${JSON.stringify(name)}; at least two are needed`, { param })
 }
 
 /** Take `count` rows off by the seed, both parts in file order; a single row validates itself. */

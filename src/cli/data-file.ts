@@ -1,5 +1,5 @@
 import { readFile } from 'node:fs/promises'
-import type { DataRow } from '../api/jsonl/data-row.js'
+import type { DataRow } from '../training/data-row.js'
 import { readRows } from '../api/jsonl/read-rows.js'
 import { UsageError } from './verb.js'
 

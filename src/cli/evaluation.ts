@@ -1,5 +1,5 @@
 /** Scores of a task's answers against the rows of a file. */
-import { type DataRow, labelOf, targetOf } from '../api/jsonl/data-row.js'
+import { type DataRow, labelOf, targetOf } from '../training/data-row.js'
 import { accuracy } from '../metrics/accuracy.js'
 import { corpusBleu } from '../metrics/bleu.js'
 import { confusionMatrix } from '../metrics/confusion-matrix.js'

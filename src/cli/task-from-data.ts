@@ -1,4 +1,4 @@
-import type { DataRow } from '../api/jsonl/data-row.js'
+import type { DataRow } from '../training/data-row.js'
 import type { TaskKind } from '../prompt/task-spec.js'
 
 /** Without `label` fields, targets are taken for labels when they are few, short and come back often. */

@@ -3,7 +3,7 @@ import { suite, test } from 'node:test'
 import { ServiceError } from '../../src/errors.js'
 import type { TaskSpec } from '../../src/prompt/task-spec.js'
 import { predictions } from '../../workers/example.js'
-import { readExamples, requireTwoLabels, type RowOptions, splitValidation } from '../../workers/rows.js'
+import { readExamples, type RowOptions, splitValidation } from '../../workers/rows.js'
 import { testTokenizer } from '../support/tokenizer.js'
 
 const tokenizer = testTokenizer()
@@ -56,12 +56,6 @@ suite('readExamples()', () => {
     assert.throws(() => read(classification, [{ input: 3, label: 0 }]), refuses('bad_line', 1))
     assert.throws(() => read(classification, [{ label: 0 }]), refuses('bad_line', 1))
     assert.throws(() => read(classification, ['7']), refuses('bad_line', 1))
-  })
-
-  test('one label only is refused', () => {
-    const examples = read(classification, [{ input: 'a', label: 'yes' }, { input: 'b', label: 'yes' }])
-    assert.throws(() => requireTwoLabels(examples, classification, 'training_file'), refuses('one_label'))
-    requireTwoLabels(read(generation, [{ input: 'a', target: 'b' }]), generation, 'training_file')
   })
 })
 

@@ -1,5 +1,5 @@
+import { type DataRow, parseDataRow } from '../../training/data-row.js'
 import { Breath } from '../breath.js'
-import { type DataRow, parseRow } from './data-row.js'
 import { LineSplitter } from './line-splitter.js'
 
 /** Small enough that one chunk is a few milliseconds of work. */
@@ -11,9 +11,9 @@ export async function * readRows (bytes: Uint8Array): AsyncGenerator<{ readonly 
   const breath = new Breath()
   for (let offset = 0; offset < bytes.length; offset += CHUNK_BYTES) {
     for (const line of splitter.push(bytes.subarray(offset, offset + CHUNK_BYTES))) {
-      yield { line: line.number, row: parseRow(line) }
+      yield { line: line.number, row: parseDataRow(line.text, line.number) }
       await breath.pause()
     }
   }
-  for (const line of splitter.end()) yield { line: line.number, row: parseRow(line) }
+  for (const line of splitter.end()) yield { line: line.number, row: parseDataRow(line.text, line.number) }
 }

@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto'
 import type { Digest } from '../../digest.js'
 import { ServiceError } from '../../errors.js'
+import { parseDataRow } from '../../training/data-row.js'
 import { Breath } from '../breath.js'
-import { parseRow } from './data-row.js'
 import { LineSplitter } from './line-splitter.js'
 
 export interface ReceivedFile { readonly bytes: Uint8Array, readonly rows: number, readonly digest: Digest }
@@ -28,7 +28,7 @@ export async function receiveJsonl (chunks: AsyncIterable<Uint8Array>, maxBytes:
     kept.push(chunk)
     try {
       for (const line of splitter.push(chunk)) {
-        parseRow(line)
+        parseDataRow(line.text, line.number)
         rows++
         await breath.pause()
       }
@@ -39,7 +39,7 @@ export async function receiveJsonl (chunks: AsyncIterable<Uint8Array>, maxBytes:
   }
   if (refused !== null) throw refused
   for (const line of splitter.end()) {
-    parseRow(line)
+    parseDataRow(line.text, line.number)
     rows++
   }
   if (rows === 0) throw new ServiceError('empty_file', 'the file has no rows', { param: 'file' })

@@ -1,8 +1,7 @@
 /** One row of a training or evaluation file. Fields that are not named here are allowed and ignored. */
 import { type Static, Type } from '@sinclair/typebox'
 import { TypeCompiler } from '@sinclair/typebox/compiler'
-import { ServiceError } from '../../errors.js'
-import type { Line } from './line-splitter.js'
+import { ServiceError } from '../errors.js'
 
 export const DataRowSchema = Type.Object({
   /** The text, or the template's fields by name. */
@@ -17,8 +16,11 @@ export type DataRow = Static<typeof DataRowSchema>
 
 const check = TypeCompiler.Compile(DataRowSchema)
 
-/** @throws ServiceError `bad_line` with the line and the field */
-export function parseRow ({ number: line, text }: Line): DataRow {
+/**
+ * @param line its number in the file, from 1
+ * @throws ServiceError `bad_line` with the line and the field
+ */
+export function parseDataRow (text: string, line: number): DataRow {
   const bad = (message: string, param?: string): ServiceError =>
     new ServiceError('bad_line', `line ${line}: ${message}`, param === undefined ? { line } : { line, param })
   let value: unknown
