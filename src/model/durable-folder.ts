@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto'
-import { mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises'
+import { mkdir, readdir, rename, rm, stat } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
+import { syncPath } from '../sync.js'
 
 const SUFFIX = '.unfinished'
 // No import takes an hour: what is older was left by a process that was killed.
@@ -24,8 +25,8 @@ export async function beginFolder (parent: string): Promise<string> {
  * stays and this one goes: equal names mean equal content. `isCurrent` says whether an existing one may stay.
  */
 export async function finishFolder (folder: string, final: string, isCurrent: (existing: string) => Promise<boolean>): Promise<void> {
-  for (const name of await readdir(folder)) await sync(join(folder, name))
-  await sync(folder)
+  for (const name of await readdir(folder)) await syncPath(join(folder, name))
+  await syncPath(folder)
   try {
     await rename(folder, final)
   } catch (error) {
@@ -41,14 +42,5 @@ export async function finishFolder (folder: string, final: string, isCurrent: (e
     await rm(old, { recursive: true, force: true })
   }
   // Until the parent is synced, a power cut may forget the new name although the bytes are on disk.
-  await sync(dirname(final))
-}
-
-async function sync (path: string): Promise<void> {
-  const handle = await open(path, 'r')
-  try {
-    await handle.sync()
-  } finally {
-    await handle.close()
-  }
+  await syncPath(dirname(final))
 }

@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { mkdir, open, readdir, readFile, rename, rm, stat } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
+import { syncPath } from '../../sync.js'
 import type { ObjectStore } from './object-store.js'
 import { checkObjectKey } from './object-keys.js'
 
@@ -47,7 +48,7 @@ export class FileObjectStore implements ObjectStore {
       throw error
     }
     // Until the folder is synced, a power cut may forget the new name although the bytes are on disk.
-    await syncFolder(dirname(path))
+    await syncPath(dirname(path))
   }
 
   async get (key: string): Promise<Uint8Array | null> {
@@ -84,7 +85,7 @@ export class FileObjectStore implements ObjectStore {
       if (isAbsent(error)) return
       throw error
     }
-    await syncFolder(dirname(path))
+    await syncPath(dirname(path))
   }
 
   async #collect (folder: string, keys: string[]): Promise<void> {
@@ -110,16 +111,7 @@ export class FileObjectStore implements ObjectStore {
 async function makeFolder (path: string): Promise<void> {
   const first = await mkdir(path, { recursive: true })
   if (first === undefined) return
-  for (let folder = path; folder.length >= first.length; folder = dirname(folder)) await syncFolder(dirname(folder))
-}
-
-async function syncFolder (path: string): Promise<void> {
-  const folder = await open(path, 'r')
-  try {
-    await folder.sync()
-  } finally {
-    await folder.close()
-  }
+  for (let folder = path; folder.length >= first.length; folder = dirname(folder)) await syncPath(dirname(folder))
 }
 
 /** EISDIR and ENOTDIR too: `a` is no value when `a/b` is one, and the other way round. */

@@ -1,8 +1,9 @@
 import { createHash } from 'node:crypto'
 import { createReadStream } from 'node:fs'
-import { open, rename, rm } from 'node:fs/promises'
+import { rename, rm } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import type { Digest } from '../../digest.js'
+import { syncPath } from '../../sync.js'
 
 /** The bytes are not the ones that were asked for: never used, and no other source is tried behind the operator's back. */
 export class WrongChecksumError extends Error {
@@ -29,16 +30,7 @@ export async function placeVerified (part: string, target: string, expected: Dig
     await rm(part, { force: true })
     throw new WrongChecksumError(`what ${source} sent`, expected, found, 'nothing was kept')
   }
-  await sync(part)
+  await syncPath(part)
   await rename(part, target)
-  await sync(dirname(target))
-}
-
-async function sync (path: string): Promise<void> {
-  const handle = await open(path, 'r')
-  try {
-    await handle.sync()
-  } finally {
-    await handle.close()
-  }
+  await syncPath(dirname(target))
 }
