@@ -1,0 +1,108 @@
+/** `permafrost start` and the other commands as a user runs them: real processes in a home folder of their own. */
+import { type ChildProcess, spawn } from 'node:child_process'
+import { readFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { createInterface } from 'node:readline'
+
+const MAIN = join(import.meta.dirname, '..', '..', 'src', 'cli', 'main.js')
+
+export interface StartedService {
+  readonly url: string
+  readonly pid: number
+  /** All it has printed until now, one line each. */
+  readonly lines: readonly string[]
+  /** The next line that matches, from now on. */
+  line (pattern: RegExp): Promise<string>
+  /** SIGTERM, then the exit code. */
+  stop (): Promise<number | null>
+  /** SIGKILL; resolves when the supervisor is gone. */
+  kill9 (): Promise<void>
+}
+
+/** What a command of this home sees: no setting of the caller's own service. */
+export function environment (home: string, settings: Readonly<Record<string, string>> = {}): NodeJS.ProcessEnv {
+  const { REDIS_URL: _redis, ARTIFACT_STORE: _store, INFERENCE_URL: _inference, BASE_FOLDER: _folder, PERMAFROST_URL: _url, PERMAFROST_API_KEY: _key, ...inherited } = process.env
+  return { ...inherited, PERMAFROST_HOME: home, PORT: '0', ...settings }
+}
+
+/**
+ * Resolves when the service is ready.
+ * @param echo also gets each line
+ * @throws Error with what it printed when it ends before
+ */
+export async function startService (home: string, settings: Readonly<Record<string, string>> = {}, echo: (line: string) => void = () => {}): Promise<StartedService> {
+  const child = spawn(process.execPath, [MAIN, 'start'], { stdio: ['ignore', 'pipe', 'pipe'], env: environment(home, settings) })
+  // A test that crashes must not leave its service behind.
+  const end = (): void => { child.kill('SIGTERM') }
+  process.once('exit', end)
+  const ended = new Promise<number | null>(resolve => child.once('close', resolve))
+  const lines: string[] = []
+  const waiting = new Set<(line: string) => void>()
+  for (const stream of [child.stdout, child.stderr]) {
+    createInterface({ input: stream }).on('line', line => {
+      lines.push(line)
+      echo(line)
+      for (const listener of waiting) listener(line)
+    })
+  }
+  const line = async (pattern: RegExp): Promise<string> => await new Promise(resolve => {
+    const listener = (text: string): void => {
+      if (!pattern.test(text)) return
+      waiting.delete(listener)
+      resolve(text)
+    }
+    waiting.add(listener)
+  })
+  const ready = await Promise.race([line(/^ready in /), ended])
+  if (typeof ready !== 'string') throw new Error(`the service ended with exit code ${String(ready)}\n${lines.join('\n')}`)
+  return {
+    url: ready.split(' at ')[1] ?? '',
+    pid: child.pid!,
+    lines,
+    line,
+    async stop () {
+      signal(child, 'SIGTERM')
+      const code = await ended
+      process.off('exit', end)
+      return code
+    },
+    async kill9 () {
+      signal(child, 'SIGKILL')
+      await new Promise<void>(resolve => child.exitCode !== null || child.signalCode !== null ? resolve() : child.once('exit', () => resolve()))
+      process.off('exit', end)
+    }
+  }
+}
+
+function signal (child: ChildProcess, name: NodeJS.Signals): void {
+  if (child.exitCode === null && child.signalCode === null) child.kill(name)
+}
+
+export interface CommandResult { readonly code: number | null, readonly stdout: string, readonly stderr: string }
+
+/** One `permafrost` command to its end. */
+export async function permafrost (env: NodeJS.ProcessEnv, args: readonly string[], options: { readonly stdin?: string, readonly echo?: boolean } = {}): Promise<CommandResult> {
+  const child = spawn(process.execPath, [MAIN, ...args], { stdio: ['pipe', 'pipe', 'pipe'], env })
+  let stdout = ''
+  let stderr = ''
+  child.stdout.setEncoding('utf8').on('data', (text: string) => {
+    stdout += text
+    if (options.echo === true) process.stdout.write(text)
+  })
+  child.stderr.setEncoding('utf8').on('data', (text: string) => {
+    stderr += text
+    if (options.echo === true) process.stderr.write(text)
+  })
+  child.stdin.on('error', () => {}) // it did not want its input
+  child.stdin.end(options.stdin ?? '')
+  const code = await new Promise<number | null>(resolve => child.once('close', resolve))
+  return { code, stdout, stderr }
+}
+
+/** Ids and start times of the child processes that `start` has on record, and of its private Redis. */
+export async function childrenOf (home: string): Promise<string[]> {
+  const recorded = (await readFile(join(home, 'children'), 'utf8')).trim().split('\n')
+  const { identityOf } = await import('../../src/supervisor/process-identity.js')
+  const redis = identityOf(Number(await readFile(join(home, 'redis', 'redis.pid'), 'utf8')))
+  return redis === null ? recorded : [...recorded, redis]
+}
