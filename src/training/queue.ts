@@ -22,6 +22,8 @@ export const WORKER_OPTIONS = {
   /** A worker that dies is noticed after `lockDuration`, at the next check: at most 25 s. */
   lockDuration: 20_000,
   stalledInterval: 5_000,
+  /** After an error of Redis. The default of 15 s keeps jobs waiting that long behind a restart, and a stopping worker too. */
+  runRetryDelay: 1_000,
   /**
    * How many workers a job may outlive. The default of 1 fails a job whose worker dies twice; with checkpoints a repeat
    * is cheap, and a job that kills every worker still ends.
