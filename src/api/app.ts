@@ -2,7 +2,7 @@
 import { randomBytes } from 'node:crypto'
 import swagger from '@fastify/swagger'
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
-import Fastify, { type FastifyBaseLogger, type FastifyRequest } from 'fastify'
+import Fastify, { type FastifyBaseLogger, type FastifyRequest, LogController } from 'fastify'
 import { ServiceError } from '../errors.js'
 import { AllowedMethods } from './allowed-methods.js'
 import type { Application } from './application.js'
@@ -30,7 +30,8 @@ export async function buildApp (services: ApiServices): Promise<Application> {
   const { registry, base, limits, logger } = services
   const app: Application = Fastify({
     loggerInstance: logger as FastifyBaseLogger,
-    disableRequestLogging: true, // replaced below: one line, and no URL, which holds names
+    // Replaced below: one line, and no URL, which holds names.
+    logController: new LogController({ disableRequestLogging: true }),
     genReqId: () => `req_${randomBytes(12).toString('hex')}`,
     routerOptions: { maxParamLength: MAX_PATH_PARAMETER },
     frameworkErrors: replyWithError,
@@ -49,11 +50,14 @@ export async function buildApp (services: ApiServices): Promise<Application> {
   acceptJson(app)
   app.decorateRequest('key', null)
   app.setErrorHandler((error, request, reply) => replyWithError(error, request, reply))
-  app.addHook('onRoute', route => methods.add(route.url, [route.method].flat()))
+  app.addHook('onRoute', route => {
+    if (route.url.startsWith('/v1/') && route.config?.scopes === undefined) throw new Error(`internal: ${route.url} names no scopes, so it would be open to everyone`)
+    methods.add(route.url, [route.method].flat())
+  })
   app.addHook('onRequest', async (request, reply) => {
     reply.header('x-request-id', request.id)
     // Before the body is looked at: a wrong path is not a matter of its content type.
-    if (request.is404) {
+    if (request.is404 || hasEmptyName(request)) {
       const allowed = methods.of(request.url)
       if (allowed.length > 0) reply.header('allow', allowed.join(', '))
       throw unknownRoute(request, allowed)
@@ -61,7 +65,7 @@ export async function buildApp (services: ApiServices): Promise<Application> {
     await authenticate(request, registry)
   })
   app.addHook('onResponse', async (request, reply) => {
-    const route = request.is404 ? 'unknown' : request.routeOptions.url ?? 'unknown'
+    const route = request.routeOptions.url ?? 'unknown'
     const ms = Math.round(reply.elapsedTime * 10) / 10
     metrics.observeRequest(route, request.method, reply.statusCode, reply.elapsedTime / 1000)
     request.log.info({ method: request.method, route, status: reply.statusCode, ms, tenant: request.key?.tenant }, 'request answered')
@@ -77,16 +81,20 @@ export async function buildApp (services: ApiServices): Promise<Application> {
     keyRoutes(scope, registry)
     baseRoutes(scope, base, limits.maxContext, services.chatPrompt !== null)
     taskRoutes(scope, services)
+    fileRoutes(scope, services)
     trainingJobRoutes(scope, services, closing.signal)
     versionRoutes(scope, services)
     aliasRoutes(scope, registry)
     inferRoutes(scope, services, metrics)
     serviceRoutes(scope, services, metrics)
   })
-  // A scope of its own: only uploads take other content types than JSON.
-  await app.register(async routes => await fileRoutes(routes.withTypeProvider<TypeBoxTypeProvider>(), services))
   await app.ready()
   return app
+}
+
+/** `/v1/tasks/` is no task without a name. */
+function hasEmptyName (request: FastifyRequest): boolean {
+  return Object.values(request.params as Record<string, string>).includes('')
 }
 
 function unknownRoute (request: FastifyRequest, allowed: readonly string[]): ServiceError {

@@ -1,5 +1,13 @@
 import type { SwaggerOptions } from '@fastify/swagger'
+import type { TSchema } from '@sinclair/typebox'
 import { VERSION } from '../project.js'
+
+declare module 'fastify' {
+  interface FastifyContextConfig {
+    /** Content by type of a body that a handler reads and checks itself; only for the document. */
+    documentedBody?: Readonly<Record<string, { readonly schema: TSchema }>>
+  }
+}
 
 /** The document is made from the schemas that check the requests, so it cannot say something else. */
 export const OPENAPI: SwaggerOptions = {
@@ -15,9 +23,17 @@ export const OPENAPI: SwaggerOptions = {
     tags: ['inference', 'tasks', 'files', 'training', 'versions', 'aliases', 'bases', 'keys', 'service'].map(name => ({ name }))
   },
   transform: ({ schema, url, route }) => {
-    const scopes = route.config?.scopes
+    const { scopes, documentedBody } = route.config ?? {}
     if (scopes === undefined) return { schema, url }
     const needed = `Needs a key with the scope ${scopes.join(' or ')}.`
-    return { url, schema: { ...schema, security: [{ key: [] }], description: schema.description === undefined ? needed : `${schema.description}\n\n${needed}` } }
+    return {
+      url,
+      schema: {
+        ...schema,
+        ...(documentedBody === undefined ? {} : { body: { content: documentedBody } }),
+        security: [{ key: [] }],
+        description: schema.description === undefined ? needed : `${schema.description}\n\n${needed}`
+      }
+    }
   }
 }

@@ -67,7 +67,7 @@ export function says (text: string, options: { virtualTokens?: number, logprobs?
 }
 
 /** Refuses before the first event. */
-export function refuses (error: ServiceError): Script {
+export function refuses (error: Error): Script {
   // oxlint-disable-next-line require-yield -- it has nothing to say
   return function * () { throw error }
 }

@@ -2,6 +2,7 @@
 import { randomBytes } from 'node:crypto'
 import type { Readable } from 'node:stream'
 import multipart from '@fastify/multipart'
+import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
 import { type Static, Type } from '@sinclair/typebox'
 import type { FastifyRequest } from 'fastify'
 import { ServiceError } from '../../errors.js'
@@ -23,9 +24,13 @@ const FileSchema = Type.Object({
   created_at: Timestamp
 }, { title: 'File' })
 
+const Rows = Type.String({ description: 'lines of JSON' })
+const Form = Type.Object({ file: Rows, purpose: Type.Optional(Type.String()) })
+
 /** OpenAI's clients send one; we keep every file for the same uses. */
 const PURPOSES = ['fine-tune', 'evals']
 const MAX_NAME_LENGTH = 255
+const DEFAULT_NAME = 'upload.jsonl'
 const RAW_TYPES = ['application/jsonl', 'application/x-ndjson']
 
 const UploadQuery = Type.Object({ name: Type.Optional(Type.String({ minLength: 1, maxLength: MAX_NAME_LENGTH, description: 'with a raw body: what to call the file' })) }, closed)
@@ -43,43 +48,46 @@ export async function fileBytes ({ registry, objects }: Pick<ApiServices, 'regis
   return { file, bytes }
 }
 
-export async function fileRoutes (app: Application, services: Pick<ApiServices, 'registry' | 'objects' | 'limits'>): Promise<void> {
+export function fileRoutes (app: Application, services: Pick<ApiServices, 'registry' | 'objects' | 'limits'>): void {
   const { registry, objects, limits } = services
   const config: { scopes: readonly Scope[] } = { scopes: ['train'] }
   const params = pathParameters('file')
 
-  await app.register(multipart, { limits: { files: 1, fields: 8, parts: 9, fieldSize: 1024, fileSize: limits.maxFileBytes + 1 }, throwFileSizeLimit: false })
-  app.addContentTypeParser(RAW_TYPES, (_request, body, done) => done(null, body))
+  // A scope of its own: only here are bodies anything but JSON.
+  app.register(async upload => {
+    await upload.register(multipart, { limits: { files: 1, fields: 8, parts: 9, fieldSize: 1024, fileSize: limits.maxFileBytes + 1 }, throwFileSizeLimit: false })
+    upload.removeContentTypeParser('application/json')
+    upload.addContentTypeParser(RAW_TYPES, (_request, body, done) => done(null, body))
 
-  app.post('/v1/files', {
-    config,
-    bodyLimit: limits.maxFileBytes + 64 * 1024, // room for the multipart wrapping
-    schema: {
-      summary: 'Upload a JSONL file',
-      description: `multipart/form-data with a part "file", or the bytes themselves as ${RAW_TYPES.join(' or ')}. Each line is checked: a JSON object with input, and target, label or references.`,
-      tags: ['files'],
-      consumes: ['multipart/form-data', ...RAW_TYPES],
-      querystring: UploadQuery,
-      response: { 201: FileSchema, ...refusals }
-    }
-  }, async (request, reply) => {
-    const { name, received } = await receive(request, limits.maxFileBytes)
-    const wire = await answerOnce(registry, request, received.digest, async () => {
-      const tenant = tenantOf(request)
-      const file: FileRecord = {
-        id: `file_${randomBytes(12).toString('hex')}`,
-        name,
-        bytes: received.bytes.length,
-        rows: received.rows,
-        digest: received.digest,
-        createdAt: new Date().toISOString()
+    upload.withTypeProvider<TypeBoxTypeProvider>().post('/v1/files', {
+      config: { ...config, documentedBody: { 'multipart/form-data': { schema: Form }, ...Object.fromEntries(RAW_TYPES.map(type => [type, { schema: Rows }])) } },
+      bodyLimit: limits.maxFileBytes + 64 * 1024, // room for the multipart wrapping
+      schema: {
+        summary: 'Upload a JSONL file',
+        description: `multipart/form-data with a part "file", or the bytes themselves as ${RAW_TYPES.join(' or ')}. Each line is checked: a JSON object with input, and target, label or references.`,
+        tags: ['files'],
+        querystring: UploadQuery,
+        response: { 201: FileSchema, ...refusals }
       }
-      // Bytes first: a record without bytes would be a lie, bytes without a record are only waste.
-      await objects.put(uploadKey(tenant, file.id), received.bytes)
-      await registry.addFile(tenant, file)
-      return toWire(file)
+    }, async (request, reply) => {
+      const { name, received } = await receive(request, limits.maxFileBytes)
+      const wire = await answerOnce(registry, request, received.digest, async () => {
+        const tenant = tenantOf(request)
+        const file: FileRecord = {
+          id: `file_${randomBytes(12).toString('hex')}`,
+          name,
+          bytes: received.bytes.length,
+          rows: received.rows,
+          digest: received.digest,
+          createdAt: new Date().toISOString()
+        }
+        // Bytes first: a record without bytes would be a lie, bytes without a record are only waste.
+        await objects.put(uploadKey(tenant, file.id), received.bytes)
+        await registry.addFile(tenant, file)
+        return toWire(file)
+      })
+      return await reply.code(201).send(wire)
     })
-    return await reply.code(201).send(wire)
   })
 
   app.get('/v1/files', {
@@ -112,19 +120,31 @@ export async function fileRoutes (app: Application, services: Pick<ApiServices, 
   })
 }
 
-async function receive (request: FastifyRequest, maxBytes: number): Promise<{ readonly name: string, readonly received: ReceivedFile }> {
+interface Upload { readonly name: string, readonly received: ReceivedFile }
+
+async function receive (request: FastifyRequest, maxBytes: number): Promise<Upload> {
   if (!request.isMultipart()) {
     if (request.body === undefined || request.body === null) throw new ServiceError('empty_file', 'the body is empty', { param: 'file' })
     const { name } = request.query as Static<typeof UploadQuery>
-    return { name: name ?? 'upload.jsonl', received: await receiveJsonl(request.body as Readable, maxBytes) }
+    return { name: name ?? DEFAULT_NAME, received: await receiveJsonl(request.body as Readable, maxBytes) }
   }
-  let file: { name: string, received: ReceivedFile } | null = null
+  try {
+    return await receiveForm(request, maxBytes)
+  } catch (error) {
+    if (error instanceof ServiceError || (error as { code?: string }).code !== undefined) throw error
+    // The parser's own complaints (no boundary, an end in the middle) are plain errors.
+    throw new ServiceError('invalid_request', `the multipart body cannot be read: ${(error as Error).message}`, { param: 'body', cause: error })
+  }
+}
+
+async function receiveForm (request: FastifyRequest, maxBytes: number): Promise<Upload> {
+  let file: Upload | null = null
   for await (const part of request.parts()) {
     if (part.type === 'file') {
-      if (part.fieldname !== 'file') throw new ServiceError('unknown_parameter', 'the one file part is called "file"', { param: fieldName(part.fieldname) })
-      file = { name: (part.filename || 'upload.jsonl').slice(0, MAX_NAME_LENGTH), received: await receiveJsonl(part.file, maxBytes) }
+      if (part.fieldname !== 'file') throw new ServiceError('unknown_parameter', 'the one file part is called "file"', { param: shortened(part.fieldname) })
+      file = { name: (part.filename || DEFAULT_NAME).slice(0, MAX_NAME_LENGTH), received: await receiveJsonl(part.file, maxBytes) }
     } else if (part.fieldname !== 'purpose') {
-      throw new ServiceError('unknown_parameter', 'the parts of an upload are "file" and "purpose"', { param: fieldName(part.fieldname) })
+      throw new ServiceError('unknown_parameter', 'the parts of an upload are "file" and "purpose"', { param: shortened(part.fieldname) })
     } else if (!PURPOSES.includes(String(part.value))) {
       throw new ServiceError('invalid_request', `purpose must be ${PURPOSES.join(' or ')}`, { param: 'purpose' })
     }
@@ -133,6 +153,6 @@ async function receive (request: FastifyRequest, maxBytes: number): Promise<{ re
   return file
 }
 
-function fieldName (name: string): string {
+function shortened (name: string): string {
   return name.slice(0, 100)
 }

@@ -31,16 +31,6 @@ suite('POST /v1/tasks/{task}/infer, streamed', () => {
     })
   }
 
-  async function all (response: Response): Promise<ReceivedEvent[]> {
-    const events: ReceivedEvent[] = []
-    for await (const event of receivedEvents(response)) events.push(event)
-    return events
-  }
-
-  function textOf (events: ReceivedEvent[]): string {
-    return events.filter(event => event.event === 'text').map(event => event.data.text).join('')
-  }
-
   test('sends start, whole characters as they are complete, and how it finished', async () => {
     bed.inference.script = says('aé😀', { virtualTokens: 16 })
     const response = await ask({})
@@ -80,12 +70,12 @@ suite('POST /v1/tasks/{task}/infer, streamed', () => {
 
   test('a client that hangs up before the first token cancels too, streamed or not', async () => {
     for (const stream of [true, false]) {
-      let begun: () => void = () => {}
-      const running = new Promise<void>(resolve => { begun = resolve })
-      bed.inference.script = async function * (request, signal) {
-        begun()
-        yield * saysAndHangs('')(request, signal)
-      }
+      const running = new Promise<void>(resolve => {
+        bed.inference.script = async function * (request, signal) {
+          resolve()
+          yield * saysAndHangs('')(request, signal)
+        }
+      })
       const cancelled = bed.inference.nextCancel()
       const controller = new AbortController()
       const refused = assert.rejects(ask({ stream }, controller.signal))
@@ -107,3 +97,13 @@ suite('POST /v1/tasks/{task}/infer, streamed', () => {
     assert.deepEqual([events.at(-1)?.event, events.at(-1)?.data.error.code], ['error', 'inference_unavailable'])
   })
 })
+
+async function all (response: Response): Promise<ReceivedEvent[]> {
+  const events: ReceivedEvent[] = []
+  for await (const event of receivedEvents(response)) events.push(event)
+  return events
+}
+
+function textOf (events: ReceivedEvent[]): string {
+  return events.filter(event => event.event === 'text').map(event => event.data.text).join('')
+}

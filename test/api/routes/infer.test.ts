@@ -130,7 +130,7 @@ suite('POST /v1/tasks/{task}/infer', () => {
   })
 
   test('keeps its own mistakes to the log', async () => {
-    bed.inference.script = function * () { throw new Error('secret detail') }
+    bed.inference.script = refuses(new Error('secret detail'))
     const answer = await caller.post('/v1/tasks/sentiment/infer', { input: 'a' })
     assert.deepEqual(refusal(answer), { status: 500, code: 'internal', param: null })
     assert.ok(!JSON.stringify(answer.body).includes('secret detail'))

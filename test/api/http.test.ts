@@ -1,0 +1,129 @@
+import assert from 'node:assert/strict'
+import { connect } from 'node:net'
+import { after, before, suite, test } from 'node:test'
+import { type Caller, openTestbed, refusal, type Testbed } from './testbed.js'
+
+const json = { 'content-type': 'application/json' }
+
+suite('HTTP', () => {
+  let bed: Testbed
+  let caller: Caller
+  before(async () => {
+    bed = await openTestbed()
+    caller = await bed.caller()
+  })
+  after(async () => await bed.close())
+
+  test('malformed JSON is invalid_json', async () => {
+    for (const body of ['{', '', 'nope', '{"a":1}}', '{"__proto__": {"x": 1}, "name": "a"}']) {
+      assert.deepEqual(refusal(await caller.post('/v1/tasks', body, json)), { status: 400, code: 'invalid_json', param: null }, body)
+    }
+  })
+
+  test('other content types are refused', async () => {
+    for (const type of ['text/plain', 'application/xml', 'multipart/form-data; boundary=x', 'application/jsonl', 'nonsense']) {
+      assert.deepEqual(refusal(await caller.post('/v1/tasks', 'x', { 'content-type': type })).code, 'unsupported_media_type', type)
+    }
+  })
+
+  test('a large body is refused', async () => {
+    const body = JSON.stringify({ name: 'x', kind: 'generation', description: 'x'.repeat(2 * 1024 * 1024) })
+    assert.deepEqual(refusal(await caller.post('/v1/tasks', body, json)), { status: 413, code: 'body_too_large', param: null })
+  })
+
+  test('unknown paths are route_not_found, whatever they carry', async () => {
+    for (const [method, url] of [['GET', '/'], ['GET', '/v2/tasks'], ['POST', '/v1/task'], ['GET', '/v1/tasks/'], ['GET', '/v1/tasks//versions']] as const) {
+      assert.deepEqual(refusal(await caller.send(method, url, method === 'POST' ? 'x' : undefined, { 'content-type': 'text/csv' })).code, 'route_not_found', url)
+    }
+    assert.equal((await caller.get('/v1/tasks/%E0%A4%A')).status, 400)
+    assert.equal((await caller.get(`/v1/tasks/${'x'.repeat(1000)}`)).status, 404)
+    assert.equal(refusal(await caller.get(`/v1/tasks/${'x'.repeat(400)}`)).code, 'task_not_found')
+  })
+
+  test('a known path with another method is method_not_allowed with Allow', async () => {
+    const answer = await caller.send('DELETE', '/v1/tasks')
+    assert.deepEqual([refusal(answer), answer.headers.allow], [{ status: 405, code: 'method_not_allowed', param: null }, 'GET, HEAD, POST'])
+    assert.equal((await caller.send('PUT', '/v1/tasks/x/infer', 'x', { 'content-type': 'text/csv' })).headers.allow, 'POST')
+    assert.equal((await caller.get('/v1/tasks/x/aliases/y/rollback')).headers.allow, 'POST')
+  })
+
+  test('unknown query parameters are refused by name', async () => {
+    assert.deepEqual(refusal(await caller.get('/v1/tasks?limit=1')), { status: 400, code: 'unknown_parameter', param: 'limit' })
+    assert.deepEqual(refusal(await caller.get('/v1/training-jobs?after=x')), { status: 400, code: 'unknown_parameter', param: 'after' })
+  })
+
+  test('bytes that are not HTTP get an error body', async () => {
+    const { port } = new URL(await bed.listen())
+    const received = await new Promise<string>((resolve, reject) => {
+      const socket = connect(Number(port), '127.0.0.1', () => socket.write('NONSENSE\r\n\r\n'))
+      let text = ''
+      socket.on('data', data => { text += data.toString() })
+      socket.on('end', () => resolve(text))
+      socket.on('error', reject)
+    })
+    assert.match(received, /^HTTP\/1\.1 400 /)
+    assert.equal(JSON.parse(received.slice(received.indexOf('\r\n\r\n'))).error.code, 'invalid_request')
+  })
+
+  test('every answer carries a request id, and each request is one log line without its path', async () => {
+    const answer = await caller.get('/v1/tasks/some-private-name')
+    const id = answer.headers['x-request-id'] ?? ''
+    assert.match(id, /^req_[0-9a-f]{24}$/)
+    const lines = bed.log.filter(line => line.includes(id)).map(line => JSON.parse(line))
+    assert.equal(lines.length, 1)
+    const [{ route, status, method, tenant, ms }] = lines
+    assert.deepEqual({ route, status, method, tenant }, { route: '/v1/tasks/:task', status: 404, method: 'GET', tenant: caller.tenant })
+    assert.equal(typeof ms, 'number')
+    assert.ok(!JSON.stringify(lines).includes('some-private-name'))
+  })
+
+  test('Redis away is registry_unavailable with Retry-After, and mends itself', async () => {
+    const other = await openTestbed()
+    const alone = await other.caller()
+    await other.redis.kill9()
+    const answer = await alone.get('/v1/tasks')
+    assert.deepEqual([refusal(answer).status, refusal(answer).code], [503, 'registry_unavailable'])
+    assert.ok(Number(answer.headers['retry-after']) >= 1)
+    assert.equal((await alone.get('/healthz')).status, 200)
+    const ready = await alone.get('/readyz')
+    assert.deepEqual([ready.status, ready.body.checks.redis, ready.body.checks.inference], [503, 'registry_unavailable', 'ok'])
+    await other.redis.restart()
+    while ((await alone.get('/readyz')).status !== 200) await new Promise(setImmediate)
+    assert.equal((await alone.get('/v1/tasks')).status, 200)
+    await other.close()
+  })
+})
+
+suite('the service\'s own routes', () => {
+  let bed: Testbed
+  let caller: Caller
+  before(async () => {
+    bed = await openTestbed()
+    caller = await bed.caller()
+  })
+  after(async () => await bed.close())
+
+  const open = { authorization: '' }
+
+  test('/healthz and /readyz need no key', async () => {
+    assert.equal((await caller.get('/healthz', open)).body.status, 'ok')
+    assert.deepEqual((await caller.get('/readyz', open)).body, { status: 'ready', checks: { redis: 'ok', store: 'ok', inference: 'ok' } })
+  })
+
+  test('/readyz says which part is missing', async () => {
+    bed.inference.ready = false
+    const answer = await caller.get('/readyz', open)
+    bed.inference.ready = true
+    assert.deepEqual([answer.status, answer.headers['retry-after'], answer.body], [503, '1', { status: 'not_ready', checks: { redis: 'ok', store: 'ok', inference: 'inference_unavailable' } }])
+  })
+
+  test('/metrics counts requests by route, never by name', async () => {
+    await caller.get('/v1/tasks/some-private-name')
+    const { headers, body } = await caller.get('/metrics', open)
+    assert.match(headers['content-type'] ?? '', /^text\/plain/)
+    assert.match(body, /permafrost_http_request_duration_seconds_count\{route="\/v1\/tasks\/:task",method="GET",status="404"\} 1/)
+    assert.match(body, /permafrost_inference_up 1/)
+    assert.match(body, /nodejs_eventloop_lag_p99_seconds/)
+    assert.ok(!body.includes('some-private-name'))
+  })
+})

@@ -1,0 +1,128 @@
+import assert from 'node:assert/strict'
+import { type ChildProcess, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { createServer, type Server, type ServerResponse } from 'node:http'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { createInterface } from 'node:readline'
+import { after, before, suite, test } from 'node:test'
+import { fileURLToPath } from 'node:url'
+import type { SequenceEvent, SequenceRequest } from '../../src/inference/protocol.js'
+import { type BaseManifest, BASE_FILES } from '../../src/model/base.js'
+import { RedisRegistry } from '../../src/registry/redis-registry.js'
+import { openStores } from '../../src/registry/store/open-stores.js'
+import { type RedisServer, startRedis } from '../support/redis.js'
+import { testTokenizer, testTokenizerJson } from '../support/tokenizer.js'
+import { base } from './testbed.js'
+
+const manifest: BaseManifest = { ...base, config: { ...base.config, vocabSize: 344, contextLength: 16_384, bosTokenId: 341, eosTokenIds: [342] } }
+
+suite('the api process', () => {
+  let folder: string
+  let redis: RedisServer
+  let registry: RedisRegistry
+  let inference: Server
+  let api: ChildProcess
+  let url: string
+  let secret: string
+  let answer: (request: SequenceRequest, response: ServerResponse) => void
+
+  before(async () => {
+    folder = await mkdtemp(join(tmpdir(), 'permafrost-api-process-'))
+    const baseFolder = join(folder, 'base')
+    await mkdir(baseFolder)
+    await writeFile(join(baseFolder, BASE_FILES.manifest), JSON.stringify(manifest))
+    await writeFile(join(baseFolder, BASE_FILES.tokenizer), JSON.stringify(testTokenizerJson()))
+    await writeFile(join(baseFolder, BASE_FILES.chatTemplate), '{{ bos_token }}{% for message in messages %}{{ message.role }}: {{ message.content }}{% endfor %}')
+    redis = await startRedis()
+    const { objects } = await openStores({ PERMAFROST_HOME: folder })
+    registry = await RedisRegistry.connect({ url: redis.url, objects, whenDown: 'fail' })
+    secret = (await registry.createKey('default', 'test', ['infer'])).secret
+    const socket = join(folder, 'inference.sock')
+    inference = createServer(async (request, response) => {
+      let body = ''
+      for await (const chunk of request) body += String(chunk)
+      answer(JSON.parse(body) as SequenceRequest, response)
+    }).listen(socket)
+    api = spawn(process.execPath, [fileURLToPath(new URL('./api-process.js', import.meta.url))], {
+      stdio: ['ignore', 'pipe', 'inherit'],
+      env: { PATH: process.env.PATH, PORT: '0', PERMAFROST_HOME: folder, BASE_FOLDER: baseFolder, REDIS_URL: redis.url, INFERENCE_URL: `unix:${socket}`, MAX_CONTEXT: '16384' }
+    })
+    for await (const line of createInterface({ input: api.stdout! })) {
+      const entry = JSON.parse(line) as { msg: string, url?: string }
+      if (entry.msg !== 'api listens') continue
+      url = entry.url ?? ''
+      break
+    }
+    api.stdout!.resume()
+  })
+  after(async () => {
+    if (api.exitCode === null && api.signalCode === null) {
+      api.kill('SIGKILL')
+      await once(api, 'exit')
+    }
+    inference.close()
+    await registry.close()
+    await redis.stop()
+    await rm(folder, { recursive: true, force: true })
+  })
+
+  async function ask (body: object): Promise<{ status: number, body: any }> { // oxlint-disable-line typescript/no-explicit-any -- tests read JSON
+    const response = await fetch(`${url}/v1/tasks/${manifest.name}/infer`, { method: 'POST', headers: { authorization: `Bearer ${secret}`, 'content-type': 'application/json' }, body: JSON.stringify(body) })
+    return { status: response.status, body: await response.json() }
+  }
+
+  test('answers through the inference process, short texts, long ones and chat', async () => {
+    const tokenizer = testTokenizer()
+    const long = 'a long text of many words '.repeat(300)
+    const expected = new Map([['short', tokenizer.encode('short')], [long, tokenizer.encode(long)]])
+    for (const [input, ids] of expected) {
+      answer = (request, response) => {
+        assert.deepEqual(request.inputIds, ids)
+        say(response, tokenizer.encode('größer', { addSpecial: false }))
+      }
+      const { status, body } = await ask({ input })
+      assert.deepEqual([status, body.text, body.usage.prompt_tokens], [200, 'größer', ids.length])
+    }
+    answer = (request, response) => {
+      assert.deepEqual(request.inputIds, [341, ...tokenizer.encode('user: hi', { addSpecial: false })])
+      say(response, [])
+    }
+    assert.equal((await ask({ input: 'hi', chat: true })).status, 200)
+  })
+
+  test('loads neither ONNX Runtime nor koffi', { skip: process.platform === 'linux' ? false : 'reads /proc' }, async () => {
+    const mapped = await readFile(`/proc/${api.pid}/maps`, 'utf8')
+    assert.ok(mapped.includes('node'))
+    assert.doesNotMatch(mapped, /onnxruntime|koffi/)
+  })
+
+  test('lets the answer under way finish when it is told to stop', async () => {
+    const waiting = new Promise<ServerResponse>(resolve => { answer = (_request, response) => resolve(response) })
+    const answered = ask({ input: 'last words' })
+    const response = await waiting
+    const exit = once(api, 'exit')
+    api.kill('SIGTERM')
+    // The port closes first; then the held answer goes out.
+    await refusesConnections()
+    say(response, testTokenizer().encode('bye', { addSpecial: false }))
+    assert.equal((await answered).body.text, 'bye')
+    assert.deepEqual(await exit, [0, null])
+  })
+
+  async function refusesConnections (): Promise<void> {
+    for (;;) {
+      try {
+        await (await fetch(`${url}/healthz`, { headers: { connection: 'close' } })).arrayBuffer()
+      } catch {
+        return
+      }
+    }
+  }
+})
+
+function say (response: ServerResponse, ids: readonly number[]): void {
+  const events: SequenceEvent[] = [...ids.map(id => ({ type: 'token' as const, id })), { type: 'finished', reason: 'stop', virtualTokens: 0, timing: { queueMs: 0, prefillMs: 0, decodeMs: 0 } }]
+  response.writeHead(200, { 'content-type': 'application/x-ndjson' }).end(events.map(event => `${JSON.stringify(event)}\n`).join(''))
+}
