@@ -1,12 +1,17 @@
-/** A private service for one benchmark: the real processes, started and stopped by pid, in a home of its own. */
+/**
+ * A private service for one benchmark: the real processes, started and stopped by pid, in a home of its own that has
+ * only the imported bases in common with PERMAFROST_HOME.
+ */
 import { spawn } from 'node:child_process'
-import { mkdtemp, readFile, rm } from 'node:fs/promises'
+import { mkdir, mkdtemp, readFile, rm, symlink } from 'node:fs/promises'
 import { once } from 'node:events'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { join, resolve } from 'node:path'
 import { createInterface } from 'node:readline'
 import { ApiClient } from '../src/cli/api-client.js'
 import { startedService } from '../src/cli/running-service.js'
+import { loadConfig } from '../src/config.js'
+import { basesFolder } from '../src/model/import.js'
 import { homePaths } from '../src/supervisor/home.js'
 
 export interface BenchService {
@@ -23,6 +28,9 @@ export interface BenchService {
  */
 export async function startBenchService (source: string, env: Readonly<Record<string, string>> = {}): Promise<BenchService> {
   const home = await mkdtemp(join(tmpdir(), 'permafrost-bench-'))
+  const bases = resolve(basesFolder(loadConfig(process.env).PERMAFROST_HOME))
+  await mkdir(bases, { recursive: true, mode: 0o700 })
+  await symlink(bases, basesFolder(home))
   const { REDIS_URL: _ownRedis, ARTIFACT_STORE: _ownStore, ...inherited } = process.env
   const child = spawn(process.execPath, [join(import.meta.dirname, '../src/cli/main.js'), 'start'], {
     env: { ...inherited, PERMAFROST_HOME: home, PERMAFROST_BASE: source, PORT: '0', ...env },

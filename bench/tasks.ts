@@ -9,8 +9,9 @@ import type { ApiClient } from '../src/cli/api-client.js'
 import { loadConfig } from '../src/config.js'
 import { accuracy } from '../src/metrics/accuracy.js'
 import { corpusBleu } from '../src/metrics/bleu.js'
-import { acquireModel } from '../src/supervisor/base-model.js'
-import { homePaths } from '../src/supervisor/home.js'
+import { dataFolder } from './data-folder.js'
+import { defaultBaseSource } from './default-base.js'
+import { BenchFailure } from './failure.js'
 import { type Table, report } from './report.js'
 import { type BenchService, startBenchService } from './service.js'
 import { readRows } from './texts.js'
@@ -113,7 +114,7 @@ function table (base: string, scores: readonly Score[]): Table {
 
 function setNamed (name: string): TaskSet {
   const set = SETS.find(candidate => candidate.name === name)
-  if (set === undefined) throw new Error(`no set "${name}"; there are ${SETS.map(candidate => candidate.name).join(', ')}`)
+  if (set === undefined) throw new BenchFailure(`no set "${name}"; there are ${SETS.map(candidate => candidate.name).join(', ')}`)
   return set
 }
 
@@ -122,14 +123,14 @@ export async function tasks (args: string[]): Promise<void> {
   const wanted = positionals.length === 0 ? DEFAULT_SETS : positionals
   const sets = wanted.map(setNamed)
   const config = loadConfig(process.env)
-  const source = config.PERMAFROST_BASE ?? await acquireModel(homePaths(config.PERMAFROST_HOME).models, line => { process.stderr.write(`${line}\n`) }, { hub: { endpoint: config.HF_ENDPOINT, token: config.HF_TOKEN } })
-  const service: BenchService = await startBenchService(source)
+  const data = dataFolder(config)
+  const service: BenchService = await startBenchService(await defaultBaseSource(config))
   try {
     const { client } = service
     const { data: [base] } = await client.get<{ data: Array<{ name: string }> }>('/v1/bases')
     const scores: Score[] = []
     for (const set of sets) {
-      const folder = join(config.PERMAFROST_SHARED, 'data', set.name)
+      const folder = join(data, set.name)
       const training = (readRows(join(folder, 'train.jsonl')) as Row[]).slice(0, set.rows)
       const test = readRows(join(folder, 'test.jsonl')) as Row[]
       const measure = set.kind === 'classification' ? classification : generation

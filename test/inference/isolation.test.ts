@@ -1,31 +1,15 @@
 /** What a request gets must not depend on its company, not in one bit. */
 import assert from 'node:assert/strict'
-import { setImmediate as turn } from 'node:timers/promises'
 import { suite, test } from 'node:test'
-import type { Digest } from '../../src/digest.js'
 import { StockEngine } from '../../src/inference/engine/stock.js'
 import { CApiEngine } from '../../src/inference/engine/c-api.js'
-import type { SequenceRequest } from '../../src/inference/protocol.js'
-import type { Base, ServingFormat } from '../../src/model/base.js'
-import { METHODS } from '../../src/prompt/methods.js'
+import type { ServingFormat } from '../../src/model/base.js'
 import { seededNumbers } from '../support/numbers.js'
+import { publishTasks, requestsTo, runAlone, runMixes } from './mixes.js'
 import { tinyBase } from './tiny-base.js'
-import { classification, collect, generate, promptFiles, submit, tinyService, untimed, type TestService } from './tiny-service.js'
+import { classification, collect, generate, promptFiles, tinyService, untimed } from './tiny-service.js'
 
 const IN_FLIGHT = 8
-
-/** Prompts of both methods, several lengths, for classification (both verbalizers) and generation. */
-function publishTasks ({ artifacts }: TestService, base: Base, random: () => number): Array<{ digest: Digest, classifies: boolean }> {
-  const { hiddenSize } = base.manifest.config
-  return METHODS.flatMap(method => [1, 2, 7, 20].flatMap(virtualTokens => (['vectors', 'tokens', null] as const).map(verbalizer => ({
-    classifies: verbalizer !== null,
-    digest: artifacts.put(promptFiles(base, {
-      method, virtualTokens, value: random,
-      ...(verbalizer === null ? {} : { labelTokens: [5, 9, 200] }),
-      ...(verbalizer === 'vectors' ? { labelVectors: Float32Array.from({ length: 3 * hiddenSize }, random) } : {})
-    }))
-  }))))
-}
 
 function isolation (mixes: number, format: ServingFormat, headSize: number, engine: typeof CApiEngine.open | typeof StockEngine.open): void {
   test(`${mixes} random mixes of ${IN_FLIGHT} requests: ${format}, head size ${headSize}, ${engine === CApiEngine.open ? 'C API' : 'stock'}`, async () => {
@@ -35,31 +19,15 @@ function isolation (mixes: number, format: ServingFormat, headSize: number, engi
     try {
       const random = seededNumbers(headSize)
       const below = (limit: number): number => Math.floor((random() + 1) / 2 * limit)
-      const tasks = publishTasks(service, base, random)
+      const tasks = publishTasks(service.artifacts, base, [1, 2, 7, 20], { value: random, labelValue: random })
       const lengths = [1, 2, 3, 5, 8, 13, 21, 34, 60, 257, 300]
-      const pool = Array.from({ length: 120 }, (_, index): { request: SequenceRequest, alone: unknown[] } => {
-        const task = tasks[index % tasks.length]!
-        const inputIds = Array.from({ length: lengths[below(index % 10 === 0 ? lengths.length : lengths.length - 2)]! }, () => below(340))
-        const prompt = index % 12 === 11 ? null : task.digest
-        const sampling = index % 3 === 0 ? {} : { temperature: 0.9, topK: index % 2 === 0 ? 40 : 0, topP: 0.95, seed: index }
-        const request = task.classifies && prompt !== null ? classification(inputIds, prompt) : generate(inputIds, { prompt, maxTokens: 1 + below(10), stopTokenIds: [below(340)], sampling, logprobs: index % 4 === 0 ? 3 : null })
-        return { request, alone: [] }
-      })
-      for (const entry of pool) entry.alone = untimed(await collect(service, entry.request))
-      for (let mix = 0; mix < mixes; mix++) {
-        // The requests of a mix are of different tasks.
-        const first = below(pool.length)
-        const chosen = Array.from({ length: IN_FLIGHT }, (_, i) => pool[(first + i * 7) % pool.length]!)
-        const noise = new AbortController()
-        const cancelled = submit(service, generate([1, 2, 3], { maxTokens: 100 }), noise.signal)
-        const results = []
-        for (const { request } of chosen) {
-          results.push(submit(service, request).then(({ done }) => done))
-          for (let wait = below(4); wait > 0; wait--) await turn()
-        }
-        await cancelled
-        noise.abort()
-        for (const [index, result] of results.entries()) assert.deepEqual(untimed(await result), chosen[index]!.alone, `mix ${mix}, request ${index}`)
+      const pool = await runAlone(service, requestsTo(tasks, 120, {
+        input: index => Array.from({ length: lengths[below(index % 10 === 0 ? lengths.length : lengths.length - 2)]! }, () => below(340)),
+        maxTokens: () => 1 + below(10),
+        stopTokenIds: () => [below(340)]
+      }))
+      for await (const { mix, known, events, same } of runMixes(service, pool, { mixes, inFlight: IN_FLIGHT, below })) {
+        if (!same) assert.deepEqual(untimed(events), known.alone, `mix ${mix}, ${JSON.stringify(known.request)}`)
       }
       assert.equal(service.service.status().running, 0)
     } finally {

@@ -1,0 +1,59 @@
+/** `npm run bench -- NAME [options]`: finds the benchmark and turns its outcome into an exit code (0 as wanted, 1 not, 2 usage). */
+import { availableParallelism } from 'node:os'
+import { parseArgs } from 'node:util'
+import { ConfigError, loadConfig } from '../src/config.js'
+import { dataFolder } from './data-folder.js'
+import { openDefaultBase } from './default-base.js'
+import { BenchFailure } from './failure.js'
+
+interface Bench {
+  readonly usage: string
+  /** Loaded when it is asked for. @throws BenchFailure when the numbers are not the wanted ones */
+  run (args: string[]): Promise<void>
+}
+
+const BENCHES: Readonly<Record<string, Bench>> = {
+  isolation: {
+    usage: 'isolation [--format w8a8|float32] [--mixes N]   requests in random company against each one alone, to the bit',
+    run: async args => await (await import('./isolation.js')).isolation(args)
+  },
+  'int8-quality': {
+    usage: 'int8-quality                                    what W8A8 costs against float32 on real text',
+    async run (args) {
+      const { values: { json } } = parseArgs({ args, options: { json: { type: 'boolean', default: false } } })
+      const config = loadConfig(process.env)
+      const data = dataFolder(config)
+      const { int8Quality } = await import('./int8-quality.js')
+      await int8Quality(await openDefaultBase(config), data, config.INFERENCE_THREADS || availableParallelism(), json)
+    }
+  },
+  'api-latency': {
+    usage: 'api-latency [--streams N]                       event-loop delay of the api while a job trains and requests decode',
+    run: async args => await (await import('./api-latency.js')).apiLatency(args)
+  },
+  tasks: {
+    usage: 'tasks [SET ...]                                 what the defaults reach on real data through the whole service',
+    run: async args => await (await import('./tasks.js')).tasks(args)
+  }
+}
+
+async function run ([name, ...args]: string[]): Promise<number> {
+  if (name === undefined || !Object.hasOwn(BENCHES, name)) {
+    console.error(`${name === undefined ? 'which benchmark?' : `"${name}" is no benchmark`}\nusage: npm run bench -- NAME [--json] [options]\n${Object.values(BENCHES).map(({ usage }) => `  ${usage}`).join('\n')}`)
+    return 2
+  }
+  try {
+    await BENCHES[name]!.run(args)
+    return 0
+  } catch (error) {
+    if ((error as { code?: string }).code?.startsWith('ERR_PARSE_ARGS') === true) {
+      console.error(`${(error as Error).message}\n  ${BENCHES[name]!.usage}`)
+      return 2
+    }
+    console.error(error instanceof BenchFailure || error instanceof ConfigError ? error.message : error)
+    return 1
+  }
+}
+
+// Not left to the empty event loop: a library's forgotten handle must not keep a finished benchmark.
+process.exit(await run(process.argv.slice(2)))

@@ -1,0 +1,92 @@
+/** Requests in random company, each compared with itself alone: for the tests on a tiny base and the benchmark on a real one. */
+import { isDeepStrictEqual } from 'node:util'
+import { setImmediate as turn } from 'node:timers/promises'
+import type { Digest } from '../../src/digest.js'
+import type { SequenceEvent, SequenceRequest } from '../../src/inference/protocol.js'
+import type { RunningService } from '../../src/inference/start-service.js'
+import type { Base } from '../../src/model/base.js'
+import { type Method, METHODS } from '../../src/prompt/methods.js'
+import { classification, collect, generate, type MemoryArtifacts, promptFiles, submit, untimed } from './tiny-service.js'
+
+/** More turns of the event loop than this never lie between two arrivals. */
+const MAX_TURNS = 3
+/** Coprime to the number of tasks, so that the requests of a mix are of different tasks. */
+const STRIDE = 7
+/** Coprime to the number of tasks too: every task keeps some of its own requests. */
+const BARE_EVERY = 17
+
+export interface PublishedTask { readonly digest: Digest, readonly classifies: boolean }
+
+export interface PromptNumbers {
+  /** One number of a prompt. */
+  readonly value: (method: Method) => number
+  /** One number of a label vector. */
+  readonly labelValue: () => number
+}
+
+/** Prompts of both methods and of each length, for classification (both verbalizers) and generation. */
+export function publishTasks (artifacts: MemoryArtifacts, base: Base, lengths: readonly number[], { value, labelValue }: PromptNumbers): PublishedTask[] {
+  const { hiddenSize } = base.manifest.config
+  return METHODS.flatMap(method => lengths.flatMap(virtualTokens => (['vectors', 'tokens', null] as const).map(verbalizer => ({
+    classifies: verbalizer !== null,
+    digest: artifacts.put(promptFiles(base, {
+      method, virtualTokens, value: () => value(method),
+      ...(verbalizer === null ? {} : { labelTokens: [5, 9, 200] }),
+      ...(verbalizer === 'vectors' ? { labelVectors: Float32Array.from({ length: 3 * hiddenSize }, labelValue) } : {})
+    }))
+  }))))
+}
+
+export interface RequestOptions {
+  readonly input: (index: number) => number[]
+  readonly maxTokens: () => number
+  readonly stopTokenIds: () => number[]
+}
+
+/** Requests to the tasks in turn: classification, and generation in rounds greedy and sampled, with log-probabilities and without; some to the bare base. */
+export function requestsTo (tasks: readonly PublishedTask[], count: number, { input, maxTokens, stopTokenIds }: RequestOptions): SequenceRequest[] {
+  return Array.from({ length: count }, (_, index) => {
+    const task = tasks[index % tasks.length]!
+    const prompt = index % BARE_EVERY === BARE_EVERY - 1 ? null : task.digest
+    if (task.classifies && prompt !== null) return classification(input(index), prompt)
+    const greedy = Math.floor(index / tasks.length) % 2 === 0
+    const sampling = greedy ? {} : { temperature: 0.9, topK: index % 2 === 0 ? 40 : 0, topP: 0.95, seed: index }
+    return generate(input(index), { prompt, maxTokens: maxTokens(), stopTokenIds: stopTokenIds(), sampling, logprobs: index % 4 === 0 ? 3 : null })
+  })
+}
+
+/** Random whole number from 0 to under `limit`. */
+export type Below = (limit: number) => number
+
+/** A request and its events when nothing else runs, without the times. */
+export interface Known { readonly request: SequenceRequest, readonly alone: readonly unknown[] }
+
+export async function runAlone (service: RunningService, requests: readonly SequenceRequest[]): Promise<Known[]> {
+  const known: Known[] = []
+  for (const request of requests) known.push({ request, alone: untimed(await collect(service, request)) })
+  return known
+}
+
+export interface MixResult { readonly mix: number, readonly known: Known, readonly events: readonly SequenceEvent[], readonly same: boolean }
+
+/** Results of `mixes` rounds of `inFlight` requests that arrive a few turns apart, beside one that hangs up. */
+export async function * runMixes (service: RunningService, pool: readonly Known[], { mixes, inFlight, below }: { readonly mixes: number, readonly inFlight: number, readonly below: Below }): AsyncGenerator<MixResult> {
+  for (let mix = 0; mix < mixes; mix++) {
+    const first = below(pool.length)
+    const chosen = Array.from({ length: inFlight }, (_, i) => pool[(first + i * STRIDE) % pool.length]!)
+    const noise = new AbortController()
+    const cancelled = submit(service, generate([1, 2, 3], { maxTokens: 100 }), noise.signal)
+    const results = []
+    for (const { request } of chosen) {
+      results.push(submit(service, request).then(({ done }) => done))
+      for (let wait = below(MAX_TURNS + 1); wait > 0; wait--) await turn()
+    }
+    await cancelled
+    noise.abort()
+    for (const [index, result] of results.entries()) {
+      const events = await result
+      const known = chosen[index]!
+      yield { mix, known, events, same: isDeepStrictEqual(untimed(events), known.alone) }
+    }
+  }
+}
