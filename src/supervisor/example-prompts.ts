@@ -24,6 +24,9 @@ export const EXAMPLE_TASK_FILE = 'task.json'
 
 export interface ExamplePrompt { readonly task: ExampleTask, readonly files: ArtifactFiles }
 
+/** What registering needs of the registry. */
+type Tasks = Pick<Registry, 'getTask' | 'createTask' | 'listVersions' | 'publishVersion'>
+
 /** What is shipped in `folder`, one folder a prompt, sorted by name. */
 export async function shippedPrompts (folder: string): Promise<ExamplePrompt[]> {
   if (!existsSync(folder)) return []
@@ -41,7 +44,7 @@ export async function shippedPrompts (folder: string): Promise<ExamplePrompt[]> 
  * @param everything also those that were registered before (the registry is new)
  * @returns the example tasks that this tenant can use
  */
-export async function registerExamples (prompts: readonly ExamplePrompt[], base: BaseManifest, tenant: string, registry: Registry, artifacts: ArtifactStore, everything: boolean): Promise<ExampleTask[]> {
+export async function registerExamples (prompts: readonly ExamplePrompt[], base: BaseManifest, tenant: string, registry: Tasks, artifacts: Pick<ArtifactStore, 'has' | 'put'>, everything: boolean): Promise<ExampleTask[]> {
   const usable: ExampleTask[] = []
   for (const prompt of prompts) {
     if (await register(prompt, base, tenant, registry, artifacts, everything)) usable.push(prompt.task)
@@ -49,7 +52,7 @@ export async function registerExamples (prompts: readonly ExamplePrompt[], base:
   return usable
 }
 
-async function register ({ task, files }: ExamplePrompt, base: BaseManifest, tenant: string, registry: Registry, artifacts: ArtifactStore, everything: boolean): Promise<boolean> {
+async function register ({ task, files }: ExamplePrompt, base: BaseManifest, tenant: string, registry: Tasks, artifacts: Pick<ArtifactStore, 'has' | 'put'>, everything: boolean): Promise<boolean> {
   const manifest = manifestFor(files, base)
   if (manifest === null) return false
   const known = await artifacts.has(artifactDigest(files))
@@ -82,7 +85,7 @@ function manifestFor (files: ArtifactFiles, base: BaseManifest): ReturnType<type
   }
 }
 
-async function taskOrNull (registry: Registry, tenant: string, name: string): Promise<TaskRecord | null> {
+async function taskOrNull (registry: Tasks, tenant: string, name: string): Promise<TaskRecord | null> {
   try {
     return await registry.getTask(tenant, name)
   } catch (error) {

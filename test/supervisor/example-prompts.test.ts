@@ -1,0 +1,110 @@
+import assert from 'node:assert/strict'
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { after, before, suite, test } from 'node:test'
+import { type Digest, digestOf } from '../../src/digest.js'
+import { ServiceError } from '../../src/errors.js'
+import type { BaseManifest } from '../../src/model/base.js'
+import { artifactDigest } from '../../src/prompt/artifact-digest.js'
+import { writeArtifact } from '../../src/prompt/artifact-files.js'
+import type { ArtifactFiles, SoftPrompt } from '../../src/prompt/artifact.js'
+import type { NewVersion, TaskRecord, VersionRecord } from '../../src/registry/registry.js'
+import { type ExamplePrompt, registerExamples, shippedPrompts } from '../../src/supervisor/example-prompts.js'
+
+const BASE = digestOf('this base')
+const config = { hiddenSize: 4, numLayers: 1, numHeads: 1, numKvHeads: 1, headSize: 4 } as BaseManifest['config']
+const manifest = { digest: BASE, name: 'tiny', config } as BaseManifest
+
+function promptFor (base: Digest): SoftPrompt {
+  return {
+    manifest: {
+      schema: 1, base, method: 'prompt-tuning', numVirtualTokens: 2, task: { kind: 'generation', template: '{input}\n', verbalizer: null },
+      recipe: null, data: null, metrics: { loss: 1 }, seed: null, job: null, createdAt: '2026-01-01T00:00:00.000Z'
+    },
+    embeddings: new Float32Array(8).fill(0.5),
+    labelVectors: null
+  }
+}
+
+/** As much of registry and store as registering asks for. */
+class Memory {
+  readonly tasks = new Map<string, TaskRecord>()
+  readonly versions = new Map<string, NewVersion[]>()
+  readonly stored = new Set<Digest>()
+
+  async getTask (_tenant: string, name: string): Promise<TaskRecord> {
+    const task = this.tasks.get(name)
+    if (task === undefined) throw new ServiceError('task_not_found', name)
+    return task
+  }
+
+  async createTask (_tenant: string, task: TaskRecord): Promise<void> { this.tasks.set(task.name, task) }
+  async listVersions (_tenant: string, name: string): Promise<VersionRecord[]> { return (this.versions.get(name) ?? []) as unknown as VersionRecord[] }
+  async publishVersion (_tenant: string, name: string, version: NewVersion): Promise<VersionRecord> {
+    this.versions.set(name, [...this.versions.get(name) ?? [], version])
+    return { number: 1 } as VersionRecord
+  }
+
+  async has (digest: Digest): Promise<boolean> { return this.stored.has(digest) }
+  async put (files: ArtifactFiles): Promise<Digest> {
+    const digest = artifactDigest(files)
+    this.stored.add(digest)
+    return digest
+  }
+}
+
+suite('example prompts', () => {
+  let folder: string
+  let shipped: ExamplePrompt[]
+  before(async () => {
+    folder = await mkdtemp(join(tmpdir(), 'permafrost-examples-'))
+    for (const [name, base] of [['writer', BASE], ['stranger', digestOf('another base')]] as const) {
+      await mkdir(join(folder, name))
+      for (const [file, bytes] of writeArtifact(promptFor(base), { name: 'tiny', config: config })) await writeFile(join(folder, name, file), bytes)
+      await writeFile(join(folder, name, 'task.json'), JSON.stringify({ name, description: 'writes', example_input: 'hello' }))
+      await writeFile(join(folder, name, 'LICENSE'), 'CC0')
+    }
+    shipped = await shippedPrompts(folder)
+  })
+  after(async () => await rm(folder, { recursive: true, force: true }))
+
+  const register = async (memory: Memory, everything: boolean): Promise<string[]> =>
+    (await registerExamples(shipped, manifest, 'default', memory, memory, everything)).map(task => task.name)
+
+  test('those of this base become tasks with a version in production, those of another base are left out', async () => {
+    const memory = new Memory()
+    assert.deepEqual(await register(memory, true), ['writer'])
+    assert.equal(memory.tasks.get('writer')?.base, BASE)
+    const [version] = memory.versions.get('writer')!
+    assert.deepEqual([version?.alias, version?.method, version?.metrics], ['production', 'prompt-tuning', { loss: 1 }])
+    assert.equal(memory.tasks.size, 1)
+  })
+
+  test('a second start registers nothing twice', async () => {
+    const memory = new Memory()
+    await register(memory, true)
+    assert.deepEqual(await register(memory, false), ['writer'])
+    assert.equal(memory.versions.get('writer')?.length, 1)
+  })
+
+  test('a task that was deleted stays deleted', async () => {
+    const memory = new Memory()
+    await register(memory, true)
+    memory.tasks.delete('writer')
+    assert.deepEqual(await register(memory, false), [])
+    assert.equal(memory.tasks.size, 0)
+  })
+
+  test('a start that was cut off between task and version is completed', async () => {
+    const memory = new Memory()
+    await register(memory, true)
+    memory.versions.clear()
+    assert.deepEqual(await register(memory, true), ['writer'])
+    assert.equal(memory.versions.get('writer')?.length, 1)
+  })
+
+  test('none are shipped in a folder that does not exist', async () => {
+    assert.deepEqual(await shippedPrompts(join(folder, 'nowhere')), [])
+  })
+})
