@@ -21,7 +21,7 @@ export function isInstalled (root) {
 export async function install (root) {
   const npm = process.env.npm_execpath?.endsWith('.js') ? [process.execPath, process.env.npm_execpath] : ['npm']
   // The compiler is a development dependency and koffi's binary an optional one: both are needed whatever NODE_ENV says.
-  const command = [...npm, 'ci', '--include=dev', '--include=optional', '--no-audit', '--no-fund']
+  const command = [...npm, 'ci', '--include=dev', '--include=optional', '--no-audit', '--no-fund', '--loglevel=error']
   // onnxruntime-node's script would fetch GPU libraries; the CPU library is inside the package.
   const env = { ...process.env, ONNXRUNTIME_NODE_INSTALL: 'skip' }
   const code = await new Promise((resolve, reject) => {
