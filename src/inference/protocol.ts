@@ -4,7 +4,7 @@
  * `POST /sequences` takes a `SequenceRequest` and answers with lines of JSON (`application/x-ndjson`), each a
  * `SequenceEvent`; the last one is `scores`, `finished` or `failed`. Closing the connection cancels the sequence.
  * `GET /status` answers a `StatusReport`. Refusals before the first event are `{ error: { code, message, param } }`
- * with a non-2xx status.
+ * with a non-2xx status, and `retry-after` in seconds where trying again helps.
  */
 import { type Static, Type } from '@sinclair/typebox'
 import type { Digest } from '../digest.js'

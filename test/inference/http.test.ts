@@ -22,6 +22,7 @@ const STATUS: StatusReport = {
 }
 const FINISHED: SequenceEvent = { type: 'finished', reason: 'stop', virtualTokens: 0, timing: { queueMs: 0, prefillMs: 1, decodeMs: 2 } }
 const token = (id: number): SequenceEvent => ({ type: 'token', id })
+const unavailable = (error: unknown): boolean => error instanceof ServiceError && error.code === 'inference_unavailable' && error.retryAfter === 2
 const never = new AbortController().signal
 
 suite('inference client and server', () => {
@@ -171,7 +172,6 @@ suite('inference client and server', () => {
   })
 
   test('no process, a connection that breaks, an answer that ends early: unavailable with a time to come back', async () => {
-    const unavailable = (error: unknown): boolean => error instanceof ServiceError && error.code === 'inference_unavailable' && error.retryAfter === 2
     submit = async (_request, _signal, emit) => {
       emit(token(1))
       setImmediate(() => server.closeAllConnections())

@@ -19,6 +19,8 @@ const refused = (code: ErrorCode, message?: RegExp) => (error: unknown): boolean
   return true
 }
 
+const input = (tokens: number): number[] => Array.from({ length: tokens }, (_, i) => i + 1)
+
 suite('inference service', () => {
   let tiny: TestBase
   before(async () => { tiny = await tinyBase() })
@@ -98,7 +100,6 @@ suite('inference service', () => {
     try {
       const prompt = service.artifacts.put(promptFiles(tiny.base, { method: 'prefix-tuning', virtualTokens: 4, value: () => 0.1 }))
       const labelled = service.artifacts.put(promptFiles(tiny.base, { method: 'prefix-tuning', virtualTokens: 4, labelTokens: [1, 2], value: () => 0.1 }))
-      const input = (tokens: number): number[] => Array.from({ length: tokens }, (_, i) => i + 1)
       const events = await collect(service, generate(input(20), { prompt, maxTokens: 100 }))
       assert.equal(tokenIds(events).length, 8)
       assert.ok(events.at(-1)!.type === 'finished')

@@ -5,12 +5,13 @@ import { BASE_FILES, SERVING_FORMATS, type ServingFormat } from '../../../src/mo
 import { slotLength } from '../../../src/inference/arena.js'
 import { CApiEngine } from '../../../src/inference/engine/c-api.js'
 import type { Engine, EngineOptions, StepInput } from '../../../src/inference/engine/engine.js'
+import { chunkOf } from '../../../src/inference/scheduler.js'
 import { StockEngine } from '../../../src/inference/engine/stock.js'
 import { seededNumbers } from '../../support/numbers.js'
 import { tinyBase, type TestBase } from '../tiny-base.js'
 
 const SLOTS = 5
-const POSITIONS = 64
+const POSITIONS = 320
 
 const ENGINES = { 'c-api': CApiEngine.open, stock: StockEngine.open } as const
 
@@ -25,7 +26,7 @@ function engineContract (name: keyof typeof ENGINES, headSize: number, format: S
     let options: EngineOptions
     let engine: Engine
     before(async () => {
-      tiny = await tinyBase({ headSize, hiddenSize: headSize * 4 })
+      tiny = await tinyBase({ headSize, hiddenSize: headSize * 4, contextLength: POSITIONS })
       options = { file: join(tiny.base.folder, BASE_FILES.serving[format]), config: tiny.base.manifest.config, slots: SLOTS, positions: POSITIONS, threads: 2, maxHiddenRows: POSITIONS }
       engine = await ENGINES[name](options)
     })
@@ -43,13 +44,18 @@ function engineContract (name: keyof typeof ENGINES, headSize: number, format: S
       step({ firstSlot: slot, rows: 1, ids, lengths: [length], hiddenRows: [ids.length - 1], logitRows: [0] })
 
     test('an input in chunks gives the bits of the whole input', async () => {
-      const ids = tokens(1, 40)
-      const whole = await prefill(0, ids)
-      const wholeCache = engine.arena.read(0, 40)
-      await step({ firstSlot: 1, rows: 1, ids: ids.slice(0, 23), lengths: [23], hiddenRows: [], logitRows: [] })
-      const last = await prefill(1, ids.slice(23), 40)
-      assert.deepEqual(last, whole)
-      assert.deepEqual(engine.arena.read(1, 40), wholeCache)
+      // Flash attention takes queries in tiles of twice the head size, and rounds a tile of one query as it does a
+      // decode step: of 257 in one piece the last is such a tile, of 255 and 2 none is. These sizes have none.
+      for (const size of [2, 40, 300]) {
+        const ids = tokens(size, size)
+        const whole = await prefill(0, ids)
+        const wholeCache = engine.arena.read(0, size)
+        for (const first of [chunkOf(size), size >> 1].filter(first => first > 1 && first < size)) {
+          await step({ firstSlot: 1, rows: 1, ids: ids.slice(0, first), lengths: [first], hiddenRows: [], logitRows: [] })
+          assert.deepEqual(await prefill(1, ids.slice(first), size), whole, `${first} and then ${size - first}`)
+          assert.deepEqual(engine.arena.read(1, size), wholeCache)
+        }
+      }
     })
 
     test('a row gives the same bits alone and beside rows of other lengths', async () => {
@@ -80,7 +86,7 @@ function engineContract (name: keyof typeof ENGINES, headSize: number, format: S
             const position = Math.floor(i / shape.headSize) % shape.positions
             const row = slot - input.firstSlot
             const own = row >= 0 && row < input.rows && position < input.lengths[row]! && position >= input.lengths[row]! - length
-            if (!own) assert.equal(part[i], before[number]![i], `part ${number}, slot ${slot}, position ${position}`)
+            if (!own && part[i] !== before[number]![i]) assert.fail(`part ${number}, slot ${slot}, position ${position} changed`)
           }
         }
       }
