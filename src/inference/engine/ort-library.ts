@@ -45,6 +45,8 @@ function pinnedVersion (): string {
 /** The functions of the table that serving uses, as checked calls. One for each process is enough. */
 export class OrtLibrary {
   readonly version: string
+  /** Held for its lifetime alone: the functions below do not keep the library loaded, and collected it is unloaded. */
+  readonly library: unknown
   readonly #getErrorMessage: (status: Pointer) => string
   readonly #releaseStatus: (status: Pointer) => void
   readonly #createEnv: Creates<[level: number, name: string]>
@@ -66,6 +68,7 @@ export class OrtLibrary {
   /** @throws Error when the library cannot be loaded or is not the pinned version. */
   constructor (file = libraryFile()) {
     const library = koffi.load(file)
+    this.library = library
     const base = library.func('OrtGetApiBase', P, [])() as Pointer
     const [getApi, getVersion] = koffi.decode(base, koffi.array(P, 2)) as [Pointer, Pointer]
     this.version = koffi.call(getVersion, koffi.proto('const char *()')) as string
