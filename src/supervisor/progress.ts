@@ -13,20 +13,23 @@ const BAR_WIDTH = 30
 const REDRAW_MS = 100
 
 export function progressOf (label: string, total: number, out: Output = process.stderr, now: () => number = () => performance.now()): Progress {
-  const started = now()
+  let started = 0
   let drawn = -Infinity
   let tenths = 0
   let startBytes = -1
 
   function line (bytes: number): string {
     const seconds = (now() - started) / 1000
-    // What an earlier try had brought is not this connection's speed.
+    // Counted from the first byte: neither the wait for it nor what an earlier try had brought is this connection's speed.
     const rate = seconds > 0 ? (bytes - startBytes) / seconds : 0
     return `${label}: ${megabytes(bytes)} of ${megabytes(total)} MB, ${megabytes(rate)} MB/s`
   }
   return {
     update (bytes) {
-      if (startBytes < 0) startBytes = bytes
+      if (startBytes < 0) {
+        startBytes = bytes
+        started = now()
+      }
       const share = Math.min(1, bytes / total)
       if (out.isTTY === true) {
         if (now() - drawn < REDRAW_MS && share < 1) return

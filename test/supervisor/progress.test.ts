@@ -18,7 +18,7 @@ suite('progressOf()', () => {
     }
     progress.end()
     assert.equal(out.written.length, 10)
-    assert.equal(out.written[4], 'file: 5.0 of 10.0 MB, 2.4 MB/s\n')
+    assert.equal(out.written[4], 'file: 5.0 of 10.0 MB, 2.5 MB/s\n')
   })
 
   test('draws one bar over itself on a terminal, the last time when it is full', () => {
