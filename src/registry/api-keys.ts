@@ -45,7 +45,7 @@ export async function listKeys (redis: Redis, tenant: string): Promise<KeyRecord
 
 export async function revokeKey (redis: Redis, tenant: string, id: string): Promise<void> {
   const json = await redis.hget(apiKeysKey(tenant), id)
-  if (json === null) throw new ServiceError('key_not_found', `there is no key ${id}`)
+  if (json === null) throw new ServiceError('key_not_found', `there is no key ${id}`, { param: 'key' })
   await redis.del(secretKey(decodeRecord<ListedKey>(`key ${id}`, json).sha256))
   await redis.hdel(apiKeysKey(tenant), id)
   await publishEvent(redis, { type: 'key', tenant, id })

@@ -29,5 +29,5 @@ export async function removeFile (redis: Redis, tenant: string, id: string): Pro
 }
 
 function fileNotFound (id: string): ServiceError {
-  return new ServiceError('file_not_found', `there is no file ${JSON.stringify(id)}`)
+  return new ServiceError('file_not_found', `there is no file ${JSON.stringify(id)}`, { param: 'file' })
 }

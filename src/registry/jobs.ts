@@ -77,8 +77,8 @@ export async function setJobState (redis: Redis, tenant: string, id: string, sta
 
 export async function cancelJob (redis: Redis, queue: Queue, tenant: string, id: string): Promise<JobRecord> {
   const [outcome, detail] = await changeState(redis, tenant, id, 'cancelled', {})
-  if (outcome === 'final') throw new ServiceError('job_not_cancellable', `job ${id} is ${detail} already`)
-  if (outcome === 'published') throw new ServiceError('job_not_cancellable', `job ${id} has published version ${detail} already`)
+  if (outcome === 'final') throw new ServiceError('job_not_cancellable', `job ${id} is ${detail} already`, { param: 'job' })
+  if (outcome === 'published') throw new ServiceError('job_not_cancellable', `job ${id} has published version ${detail} already`, { param: 'job' })
   // Answers 0 for a job that a worker holds; the worker finds the state and stops. Should this call not be reached, a
   // worker that takes the job finds the state too.
   await queue.remove(id)

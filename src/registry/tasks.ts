@@ -52,7 +52,7 @@ export async function deleteTask (redis: Redis, objects: ObjectStore, tenant: st
     jobVersionsKey(tenant, name), aliasesKey(tenant, name), aliasMovesKey(tenant, name)
   ], [name])
   if (outcome === 'task_not_found') throw taskNotFound(name)
-  if (outcome === 'task_in_use') throw new ServiceError('task_in_use', `${open} training jobs of task ${name} are not finished`)
+  if (outcome === 'task_in_use') throw new ServiceError('task_in_use', `${open} training jobs of task ${name} are not finished`, { param: 'task' })
   // After the index: a crash in between leaves records that nothing refers to, never an index without its records.
   for (const key of await objects.list(versionPrefix(tenant, name))) await objects.delete(key)
   await publishEvent(redis, { type: 'task', tenant, task: name })

@@ -40,12 +40,20 @@ function toWire (file: FileRecord): Static<typeof FileSchema> {
   return { id: file.id, name: file.name, bytes: file.bytes, rows: file.rows, digest: file.digest, created_at: file.createdAt }
 }
 
-/** @throws ServiceError file_not_found */
-export async function fileBytes ({ registry, objects }: Pick<ApiServices, 'registry' | 'objects'>, tenant: string, id: string): Promise<{ readonly file: FileRecord, readonly bytes: Uint8Array }> {
-  const file = await registry.getFile(tenant, id)
-  const bytes = await objects.get(uploadKey(tenant, id))
-  if (bytes === null) throw new ServiceError('file_not_found', `the bytes of ${id} are gone`, { param: 'file' })
-  return { file, bytes }
+/**
+ * @param param the field of the request that names the file
+ * @throws ServiceError file_not_found
+ */
+export async function fileBytes ({ registry, objects }: Pick<ApiServices, 'registry' | 'objects'>, tenant: string, id: string, param = 'file'): Promise<{ readonly file: FileRecord, readonly bytes: Uint8Array }> {
+  try {
+    const file = await registry.getFile(tenant, id)
+    const bytes = await objects.get(uploadKey(tenant, id))
+    if (bytes === null) throw new ServiceError('file_not_found', `the bytes of ${id} are gone`)
+    return { file, bytes }
+  } catch (error) {
+    if (!(error instanceof ServiceError) || error.code !== 'file_not_found') throw error
+    throw new ServiceError(error.code, error.message, { param })
+  }
 }
 
 export function fileRoutes (app: Application, services: Pick<ApiServices, 'registry' | 'objects' | 'limits'>): void {

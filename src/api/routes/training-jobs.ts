@@ -87,7 +87,7 @@ export function trainingJobRoutes (app: Application, services: Pick<ApiServices,
     })
 
     async function checkedFile (tenant: string, id: string, options: { readonly param: string, readonly training: boolean }): Promise<number> {
-      const { file, bytes } = await fileBytes(services, tenant, id)
+      const { file, bytes } = await fileBytes(services, tenant, id, options.param)
       await checkForTask(bytes, task.spec, options)
       return file.rows
     }
