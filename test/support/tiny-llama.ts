@@ -36,7 +36,7 @@ export const TINY_VOCABULARY = 344
 const TOKENIZER_FILES = ['tokenizer.json', 'tokenizer_config.json']
 /** Of the tokenizer: `<s>` and `</s>`. */
 const BOS = 341
-const EOS = 342
+export const TINY_END_TOKEN = 342
 
 /** Writes a random Llama in Hugging Face form into `folder`: config.json, model.safetensors (float32), the tokenizer. */
 export function writeTinyLlama (folder: string, options: TinyLlamaOptions = {}): void {
@@ -45,7 +45,7 @@ export function writeTinyLlama (folder: string, options: TinyLlamaOptions = {}):
     architectures: ['LlamaForCausalLM'], model_type: 'llama', hidden_act: 'silu', attention_bias: false, mlp_bias: false, torch_dtype: 'float32',
     vocab_size: TINY_VOCABULARY, hidden_size: hiddenSize, num_hidden_layers: numLayers, num_attention_heads: numHeads, num_key_value_heads: numKvHeads,
     head_dim: headSize, intermediate_size: intermediateSize, max_position_embeddings: contextLength, rms_norm_eps: 1e-5, rope_theta: 10000, rope_scaling: null,
-    tie_word_embeddings: tiedEmbeddings, bos_token_id: BOS, eos_token_id: EOS
+    tie_word_embeddings: tiedEmbeddings, bos_token_id: BOS, eos_token_id: TINY_END_TOKEN
   }))
   const random = seededNumbers(seed)
   // Scaled so that rows keep their size through a layer, and logits differ clearly.
