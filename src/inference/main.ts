@@ -38,6 +38,7 @@ export async function runInference (config: Config): Promise<void> {
       logger.warn({ err: reason }, 'ONNX Runtime cannot be called directly: the slow engine runs')
     }))
     backend = running.service
+    logger.info('inference process is ready')
     const unfollow = followVersions(config, running.service, logger)
     await stopping
     logger.info('inference process stops')

@@ -7,7 +7,7 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
-import { after, before, suite, test } from 'node:test'
+import { after, afterEach, before, suite, test } from 'node:test'
 import { Redis } from 'ioredis'
 import { loadConfig, type Config } from '../../src/config.js'
 import { ServiceError } from '../../src/errors.js'
@@ -74,8 +74,15 @@ suite('inference process', () => {
     environment = { PERMAFROST_HOME: home, BASE_FOLDER: tiny.base.folder, KV_SLOTS: '2', INFERENCE_THREADS: '1' }
     config = loadConfig(environment)
   })
+  // One that a failed test left behind would hold the socket of the next.
+  afterEach(async () => {
+    for (const child of children.splice(0)) {
+      if (child.exitCode !== null || child.signalCode !== null) continue
+      child.kill('SIGKILL')
+      await once(child, 'exit')
+    }
+  })
   after(async () => {
-    for (const child of children) child.kill('SIGKILL')
     await rm(home, { recursive: true, force: true })
     await tiny.dispose()
   })
@@ -83,6 +90,7 @@ suite('inference process', () => {
   test('serves on its socket; SIGTERM lets the answer under way finish and ends with 0', async () => {
     const started = launch()
     const loaded = await started.said('serving graph loaded')
+    await started.said('inference process is ready')
     assert.deepEqual([loaded['engine'], loaded['format'], loaded['slots']], ['c-api', 'w8a8', 2])
     // 2 layers x keys and values x 3 slots x 2 heads x 512 positions x 16 numbers of 4 bytes.
     assert.equal(loaded['arenaBytes'], 2 * 2 * 3 * 2 * 512 * 16 * 4)
@@ -102,7 +110,7 @@ suite('inference process', () => {
 
   test('kill -9 in mid-answer: the client is told, and a new process takes over the socket', async () => {
     const first = launch()
-    await first.said('serving graph loaded')
+    await first.said('inference process is ready')
     const inference = client()
     const run = inference.run(generate([1, 2, 3], { maxTokens: 400 }), never)
     await run.next()
@@ -111,7 +119,7 @@ suite('inference process', () => {
     await first.exited
     await assert.rejects(inference.status(), { code: 'inference_unavailable' })
     const second = launch()
-    await second.said('serving graph loaded')
+    await second.said('inference process is ready')
     assert.equal((await inference.status()).ready, true)
     const third = launch()
     assert.equal(await third.exited, 1)
@@ -127,6 +135,7 @@ suite('inference process', () => {
     for (const options of [[], ['--import', join(import.meta.dirname, 'without-koffi.js')]]) {
       const started = launch({}, options)
       const { engine } = await started.said('serving graph loaded')
+      await started.said('inference process is ready')
       if (engine === 'stock') await started.said('ONNX Runtime cannot be called directly: the slow engine runs')
       const inference = client()
       const events = []
