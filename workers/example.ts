@@ -4,6 +4,8 @@ export interface Example {
   readonly ids: readonly number[]
   /** Where in `ids` the target starts: each token from there on is predicted. `ids.length` for classification. */
   readonly targetStart: number
+  /** The tokens that render the input, from first to behind the last: those that `token_dropout` may leave out. Absent: none. */
+  readonly input?: readonly [from: number, to: number]
   /** Index among the task's labels; null for generation. */
   readonly label: number | null
 }

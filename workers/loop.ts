@@ -11,6 +11,8 @@ import type { Example } from './example.js'
 import { clipFactor, globalNorm, scaleAll } from './optimizers/clipping.js'
 import { scheduledRate } from './optimizers/schedules.js'
 import { Progress } from './progress.js'
+import { createRandom } from './random.js'
+import { dropTokens } from './token-dropout.js'
 import type { Metrics, TrainingModel } from './training-model.js'
 import type { Best, TrainingState } from './training-state.js'
 
@@ -30,6 +32,9 @@ export interface LoopOptions {
   /** The loop rejects with its reason; the state then stands at the last whole step. */
   readonly signal: AbortSignal
 }
+
+/** Not one of the streams that split and order the rows. */
+const DROPOUT_STREAM = 3
 
 /** Run to the end and answer the best evaluation. @throws ServiceError `not_finite` when training diverges */
 export async function trainingLoop (options: LoopOptions): Promise<Best> {
@@ -62,7 +67,9 @@ async function trainingStep ({ recipe, state, model, signal }: LoopOptions, batc
   let loss = 0
   let gradients: Float32Array[] | null = null
   const values = state.parameters.map(parameter => parameter.values)
-  for (const part of microBatches(batch, recipe.micro_batch_tokens)) {
+  const random = createRandom(recipe.seed, DROPOUT_STREAM, state.step)
+  const seen = batch.map(example => dropTokens(example, recipe.token_dropout, random))
+  for (const part of microBatches(seen, recipe.micro_batch_tokens)) {
     const result = await model.lossAndGradients(values, part, signal)
     loss += result.loss
     gradients = gradients === null ? result.gradients.map(gradient => gradient.slice()) : addAll(gradients, result.gradients)
@@ -80,7 +87,7 @@ async function trainingStep ({ recipe, state, model, signal }: LoopOptions, batc
   })
   state.divergence = divergence
   state.step++
-  return { step: state.step, loss, learningRate, gradientNorm, tokens: batch.reduce((sum, example) => sum + example.ids.length, 0) }
+  return { step: state.step, loss, learningRate, gradientNorm, tokens: seen.reduce((sum, example) => sum + example.ids.length, 0) }
 }
 
 function diverged (recipe: Recipe, reason: string): ServiceError {

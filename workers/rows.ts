@@ -5,6 +5,7 @@
 import { MalformedModelError, ServiceError } from '../src/errors.js'
 import type { Tokenizer } from '../src/model/tokenizer.js'
 import type { TaskSpec } from '../src/prompt/task-spec.js'
+import { parseTemplate } from '../src/prompt/template.js'
 import { parseDataRow } from '../src/training/data-row.js'
 import { taskRowReader } from '../src/training/task-row.js'
 import type { Example } from './example.js'
@@ -29,16 +30,24 @@ export function readExamples (file: Uint8Array, options: RowOptions): Example[] 
   const { spec, param } = options
   const labels = spec.verbalizer?.labels.map(label => label.name)
   const read = taskRowReader(spec, param)
+  const around = tokensAround(options)
   const examples: Example[] = []
   new TextDecoder().decode(file).split('\n').forEach((line, i) => {
     if (line.trim() === '') return
     const number = i + 1
     const { text, answer } = read(parseDataRow(line, number), number)
     const ids = inputIds(text, number, options)
-    examples.push(labels === undefined ? generationExample(ids, answer, number, options) : classificationExample(ids, labels.indexOf(answer), options))
+    const example = labels === undefined ? generationExample(ids, answer, number, options) : classificationExample(ids, labels.indexOf(answer), options)
+    examples.push({ ...example, input: [around.before, Math.max(around.before, example.targetStart - around.after)] })
   })
   if (examples.length === 0) throw new ServiceError('empty_file', `${param} has no rows`, { param })
   return examples
+}
+
+/** How many tokens in front of the input the tokenizer adds to every text, and how many behind it the template does. */
+function tokensAround ({ spec, tokenizer }: RowOptions): { before: number, after: number } {
+  const end = parseTemplate(spec.template).parts.at(-1)
+  return { before: tokenizer.encode('').length, after: typeof end === 'string' ? tokenizer.encode(end, { addSpecial: false }).length : 0 }
 }
 
 function classificationExample (input: readonly number[], label: number, options: RowOptions): Example {

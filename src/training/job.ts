@@ -48,6 +48,8 @@ export const RecipeRequestSchema = Type.Partial(Type.Object({
   micro_batch_tokens: Type.Integer({ minimum: 16, maximum: 65_536 }),
   /** Longer rows are cut from the left of the input; targets are never cut. */
   max_length: Type.Integer({ minimum: 8, maximum: 8192 }),
+  /** Share of the input's tokens that a training step leaves out, drawn anew each time a row is seen. */
+  token_dropout: Type.Number({ minimum: 0, maximum: 0.9 }),
   evaluations: Type.Integer({ minimum: 1, maximum: 1000 }),
   /** Evaluations without improvement before the run ends; 0: never. */
   patience: Type.Integer({ minimum: 0, maximum: 1000 }),

@@ -20,7 +20,7 @@ suite('completeRecipe()', () => {
       recipe: {
         optimizer: 'adamw', learning_rate: 5e-3, label_learning_rate: 5e-3, weight_decay: 0, schedule: 'cosine', warmup_ratio: 0.06,
         max_grad_norm: 1, batch_size: 16, max_steps: 250, epochs: 4, micro_batch_tokens: 1024, max_length: 512,
-        evaluations: 4, patience: 0, seed: 0
+        token_dropout: 0.1, evaluations: 4, patience: 0, seed: 0
       }
     })
   })
@@ -68,7 +68,7 @@ suite('completeRecipe()', () => {
   test('keeps everything that was asked for', () => {
     const asked = {
       optimizer: 'adafactor', learning_rate: 0.1, label_learning_rate: 0.2, weight_decay: 0.3, schedule: 'cosine', warmup_ratio: 0.4, max_grad_norm: 5,
-      batch_size: 6, max_steps: 7, epochs: 7 * 6 / 100, micro_batch_tokens: 88, max_length: 99, evaluations: 10, patience: 11, seed: 12
+      batch_size: 6, max_steps: 7, epochs: 7 * 6 / 100, micro_batch_tokens: 88, max_length: 99, token_dropout: 0.2, evaluations: 10, patience: 11, seed: 12
     } as const
     const method = { type: 'prompt-tuning', num_virtual_tokens: 3, init: { type: 'vocabulary' } } as const
     assert.deepEqual(completeRecipe({ method, recipe: asked }, { kind: 'generation', rows: 100 }), { method, recipe: asked })

@@ -12,7 +12,7 @@ import { initialState, type TrainingState } from '../../workers/training-state.j
 
 const recipe: Recipe = {
   optimizer: 'adamw', learning_rate: 0.1, label_learning_rate: 0.05, weight_decay: 0, schedule: 'cosine', warmup_ratio: 0.1, max_grad_norm: 1,
-  batch_size: 4, max_steps: 40, epochs: 8, micro_batch_tokens: 8, max_length: 64, evaluations: 4, patience: 0, seed: 5
+  batch_size: 4, max_steps: 40, epochs: 8, micro_batch_tokens: 8, max_length: 64, token_dropout: 0, evaluations: 4, patience: 0, seed: 5
 }
 const data = { schema: 1, job: 'job', tenant: 't', task: 'task', base: `sha256:${'0'.repeat(64)}`, recipe } as unknown as TrainingJobData
 

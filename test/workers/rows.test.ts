@@ -21,7 +21,8 @@ suite('readExamples()', () => {
   test('classification: the rendered text, and the label by `label` or else `target`', () => {
     const examples = read(classification, [{ input: 'a frog', label: 0 }, '', { input: 'a frog', label: 'entailment', target: 'yes' }])
     const ids = tokenizer.encode('a frog\nLabel:')
-    assert.deepEqual(examples, [{ ids, targetStart: ids.length, label: 0 }, { ids, targetStart: ids.length, label: 1 }])
+    const input = [1, 1 + tokenizer.encode('a frog', { addSpecial: false }).length] as const
+    assert.deepEqual(examples, [{ ids, targetStart: ids.length, input, label: 0 }, { ids, targetStart: ids.length, input, label: 1 }])
     assert.equal(predictions(examples[0]!), 1)
   })
 
@@ -29,7 +30,7 @@ suite('readExamples()', () => {
     const [first, second] = read(generation, [{ input: 'near', target: 'the frog' }, { input: 'near', references: ['the frog', 'a frog'] }])
     const input = tokenizer.encode('near\n')
     const target = [...tokenizer.encode('the frog', { addSpecial: false }), END]
-    assert.deepEqual(first, { ids: [...input, ...target], targetStart: input.length, label: null })
+    assert.deepEqual(first, { ids: [...input, ...target], targetStart: input.length, input: [1, input.length - 1], label: null })
     assert.deepEqual(second, first)
     assert.equal(predictions(first!), target.length)
   })
