@@ -23,7 +23,15 @@ interface Case {
   readonly line?: number
 }
 
-suite('bad input', { timeout: 300_000 }, () => {
+function infer (body: Body, task = 'things', options: AskOptions = {}): Case['request'] {
+  return ['POST', `/v1/tasks/${task}/infer`, body, options]
+}
+
+function upload (text: string): Case['request'] {
+  return ['POST', '/v1/files', Buffer.from(text)]
+}
+
+suite('bad input', { timeout: 900_000 }, () => {
   let service: Testbed
   let base: string
   let stores: Stores
@@ -74,7 +82,6 @@ suite('bad input', { timeout: 300_000 }, () => {
   }
 
   test('a table of refusals, while a stream runs on undisturbed', async () => {
-    const infer = (body: Body, task = 'things', options: AskOptions = {}): Case['request'] => ['POST', `/v1/tasks/${task}/infer`, body, options]
     const { secret: key } = JSON.parse((await service.permafrost(['keys', 'create', '--tenant', 'other', '--scopes', 'infer,train', '--json'])).stdout)
     const theirs = { key }
     const rows = await service.upload(rowsOfTwoLabels())
@@ -82,7 +89,6 @@ suite('bad input', { timeout: 300_000 }, () => {
     const strange = await service.upload([...rowsOfTwoLabels({ count: 4 }), { input: 'a toad', label: 'toad' }])
     const untold = await service.upload(rowsOfTwoLabels().map(row => ({ ...row, target: '' })))
     const job = (body: object): Case['request'] => ['POST', '/v1/training-jobs', { task: 'things', training_file: rows, ...body }]
-    const upload = (text: string): Case['request'] => ['POST', '/v1/files', Buffer.from(text)]
     const ok = '{"input": "a", "label": "basket"}\n'
     const cases: Case[] = [
       { name: 'malformed JSON', request: infer('{"input": '), status: 400, code: 'invalid_json', param: null },

@@ -11,7 +11,7 @@ import { isFinal, rowsOfTwoLabels, Testbed, until } from './testbed.js'
 const RECIPE = { max_steps: 60, evaluations: 3, learning_rate: 0.03, label_learning_rate: 0.03 }
 const BASKET = 'the basket near 7'
 
-suite('from a key to a served prompt', { timeout: 300_000 }, () => {
+suite('from a key to a served prompt', { timeout: 900_000 }, () => {
   let service: Testbed
   let processes: string
   before(async () => {

@@ -5,10 +5,10 @@ import { type ReceivedEvent, receivedEvents } from '../api/server-sent-events.js
 import { isCheckpoint, rowsOfTwoLabels, Testbed, until } from './testbed.js'
 
 /** Long enough to be killed in the middle, with a checkpoint behind each evaluation. */
-const LONG = { max_steps: 1200, evaluations: 60, learning_rate: 0.01 }
+const LONG = { max_steps: 600, evaluations: 30, learning_rate: 0.01 }
 const METHOD = { type: 'prefix-tuning', num_virtual_tokens: 4 }
 
-suite('what dies comes back', { timeout: 300_000 }, () => {
+suite('what dies comes back', { timeout: 900_000 }, () => {
   let service: Testbed
   let base: string
   before(async () => {
@@ -40,7 +40,7 @@ suite('what dies comes back', { timeout: 300_000 }, () => {
   }
 
   test('a worker killed in mid-training: another takes the job up behind its checkpoint, and it makes one version', async () => {
-    const job = await service.train('things', { rows: rowsOfTwoLabels(), recipe: { ...LONG, max_steps: 600 }, method: METHOD })
+    const job = await service.train('things', { rows: rowsOfTwoLabels(), recipe: LONG, method: METHOD })
     await service.events(job, isCheckpoint)
     const killed = service.pidOf('worker')
     const back = service.service.line(/^worker is back/)
@@ -50,7 +50,7 @@ suite('what dies comes back', { timeout: 300_000 }, () => {
     const events = (await service.events(job)).map(({ event }) => event)
     assert.deepEqual(events.filter(event => event.type === 'state').map(event => event.state), ['queued', 'running', 'running', 'succeeded'])
     assert.equal(events.filter(event => event.type === 'published').length, 1)
-    assert.equal(events.filter(event => event.type === 'evaluation' && event.step === 10).length, 1) // the first checkpoint's steps were not made again
+    assert.equal(events.filter(event => event.type === 'evaluation' && event.step === 20).length, 1) // the first checkpoint's steps were not made again
     assert.deepEqual(await versionsOf(job), [2])
     assert.equal((await service.infer('things', 'the basket')).version, 2)
   })
@@ -90,6 +90,7 @@ suite('what dies comes back', { timeout: 300_000 }, () => {
     const alias = await service.ask('PUT', '/v1/tasks/things/aliases/kept', { version: 1 })
     assert.equal(alias.status, 200)
 
+    assert.equal((await service.get(`/v1/training-jobs/${job}`)).state, 'running')
     await service.outageOf('redis', async () => {
       for (const [method, path, body] of [['GET', '/v1/tasks/things'], ['POST', '/v1/tasks', { name: 'late', kind: 'generation' }], ['POST', '/v1/tasks/things/infer', { input: 'the basket' }]] as const) {
         const { status, headers, body: { error } } = await service.ask(method, path, body)
@@ -118,13 +119,20 @@ suite('what dies comes back', { timeout: 300_000 }, () => {
     const killed = service.pidOf('api')
     await service.outageOf('api', async () => { await assert.rejects(service.ask('GET', '/healthz')) })
     assert.notEqual(service.pidOf('api'), killed)
-    assert.equal((await service.infer('things@2', 'the basket')).version, 2)
+    assert.equal((await service.infer('things@1', 'the basket')).version, 1)
   })
 
-  test('the supervisor killed: its processes end by themselves, and the next start has everything', async () => {
+  test('the supervisor killed in mid-training: its processes end by themselves, the next start has everything and ends the job', async () => {
+    const job = await service.train('things', { rows: rowsOfTwoLabels(), recipe: LONG, method: METHOD, publish: { alias: 'after-restart' } })
+    await service.events(job, isCheckpoint)
     await service.service.kill9()
     await until('no process is left', () => service.processes().length === 0)
     await service.startAgain()
-    assert.equal((await service.infer('things@2', 'the basket')).version, 2)
+    assert.equal((await service.infer('things@1', 'the basket')).version, 1)
+    const events = (await service.events(job)).map(({ event }) => event)
+    assert.deepEqual(events.at(-1), { type: 'state', state: 'succeeded' })
+    assert.equal(events.filter(event => event.type === 'evaluation' && event.step === 20).length, 1)
+    assert.equal((await versionsOf(job)).length, 1)
+    assert.equal((await service.infer('things@after-restart', 'the basket')).version, (await versionsOf(job))[0])
   })
 })

@@ -10,7 +10,7 @@ import { isCheckpoint, rowsOfTwoLabels, Testbed } from './testbed.js'
 
 const METHOD = { type: 'prompt-tuning', num_virtual_tokens: 4 }
 
-suite('stop and start', { timeout: 300_000 }, () => {
+suite('stop and start', { timeout: 900_000 }, () => {
   let service: Testbed
   let job: string
   before(async () => {

@@ -27,7 +27,7 @@ export interface TrainingOptions { readonly rows: readonly object[], readonly re
 /** Long streams and short steps: a tiny base with a long context, few slots, one thread each. */
 const SETTINGS = { INFERENCE_THREADS: '1', TRAINING_THREADS: '1', MAX_CONTEXT: '4096', KV_SLOTS: '8', LOG_LEVEL: 'warn' }
 const CONTEXT = 4096
-const DEADLINE_MS = 90_000
+const DEADLINE_MS = 240_000
 const POLL_MS = 25
 
 export class Testbed {
@@ -218,7 +218,7 @@ export function jsonl (rows: readonly object[]): Uint8Array {
   return Buffer.from(rows.map(row => JSON.stringify(row)).join('\n') + '\n')
 }
 
-/** Polls what no event tells. @throws Error when it does not come true in 90 s */
+/** Polls what no event tells. @throws Error when it does not come true in 240 s */
 export async function until (what: string, isTrue: () => boolean | Promise<boolean>): Promise<void> {
   const deadline = performance.now() + DEADLINE_MS
   while (!await isTrue()) {
