@@ -8,6 +8,7 @@ import type { Config } from '../config.js'
 import { inferenceAddress } from '../inference/client-address.js'
 import { HttpInferenceClient } from '../inference/client.js'
 import { recordChild } from './leftovers.js'
+import { lowerPriority } from './lower-priority.js'
 import { serviceUrl } from './service-url.js'
 import type { ProcessPlan } from './supervised-process.js'
 
@@ -15,6 +16,11 @@ const MAIN = fileURLToPath(new URL('../cli/main.js', import.meta.url))
 /** Longer than each process takes for the answers under way or a checkpoint. */
 const GRACE_MS = 30_000
 const POLL_MS = 25
+/**
+ * On a machine that does it all, the api waits for a core behind whoever computes, and it needs one for a moment only:
+ * with equal priorities its event loop stands still for a whole step of the model. Serving comes before training.
+ */
+const NICENESS = { api: 0, inference: 5, worker: 10 } as const
 
 export interface PlanContext {
   readonly config: Config
@@ -45,7 +51,7 @@ export function workerPlan (context: PlanContext, number: number): ProcessPlan {
   return plan(context.config.WORKERS === 1 ? 'worker' : `worker-${number}`, 'worker', context, async () => {})
 }
 
-function plan (name: string, verb: string, { env, logs, children }: PlanContext, ready: (signal: AbortSignal) => Promise<void>): ProcessPlan {
+function plan (name: string, verb: keyof typeof NICENESS, { env, logs, children }: PlanContext, ready: (signal: AbortSignal) => Promise<void>): ProcessPlan {
   const log = join(logs, `${name}.log`)
   return {
     name,
@@ -57,7 +63,10 @@ function plan (name: string, verb: string, { env, logs, children }: PlanContext,
       // because its end tells a child that this process died.
       const child = spawn(process.execPath, [MAIN, verb], { stdio: ['ignore', output, output, 'ipc'], env, detached: true })
       closeSync(output)
-      if (child.pid !== undefined) recordChild(children, child.pid)
+      if (child.pid !== undefined) {
+        recordChild(children, child.pid)
+        if (NICENESS[verb] > 0) void lowerPriority(child.pid, NICENESS[verb])
+      }
       return child
     },
     ready: async (_child, signal) => await ready(signal),
