@@ -7,7 +7,7 @@ interface Node { readonly next: Map<string, Node>, token: AddedTokenJson | null 
 
 // Rust's White_Space, not JavaScript's \s: without U+FEFF, with U+0085.
 const SPACE = /^\p{White_Space}$/u
-const WORD = /^[\p{Alphabetic}\p{M}\p{Nd}\p{Pc}]$/u
+const WORD = /^[\p{Alphabetic}\p{M}\p{Nd}\p{Pc}\p{Join_Control}]$/u
 
 /**
  * Finds added tokens in a text, the leftmost first and of those the longest, with the options of Hugging Face's
@@ -53,7 +53,9 @@ export class AddedTokens {
       if (token.rstrip) while (to < text.length && SPACE.test(text[to]!)) to++
       if (from > start) sections.push(text.slice(start, from))
       sections.push({ id: token.id })
-      at = start = to
+      // The spaces that a token swallows are still looked at for the next one.
+      at = end
+      start = to
     }
     if (start < text.length) sections.push(text.slice(start))
     return sections

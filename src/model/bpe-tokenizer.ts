@@ -41,7 +41,8 @@ class BpeTokenizer implements Tokenizer {
       ...json, added_tokens: [], post_processor: null, decoder: null, pre_tokenizer: json.pre_tokenizer === null ? null : forLibrary(json.pre_tokenizer)
     }, { clean_up_tokenization_spaces: false })
     for (const [token, id] of Object.entries(json.model.vocab)) this.#tokens[id] = token
-    for (const { id, content } of json.added_tokens) this.#tokens[id] = content
+    // What is found in its normalised form is also written in it.
+    for (const token of json.added_tokens) this.#tokens[token.id] = this.#isNormalized(token) ? this.#normalize(token.content) : token.content
     this.vocabSize = this.#tokens.length
     this.#specialIds = new Set(json.added_tokens.filter(token => token.special).map(token => token.id))
     const { before, after } = idsAround(json.post_processor)
@@ -54,11 +55,14 @@ class BpeTokenizer implements Tokenizer {
   }
 
   #splitter (tokens: ValidTokenizerJson['added_tokens']): Splitter {
-    const isNormalized = (token: { normalized: boolean }): boolean => token.normalized && this.#library.normalizer !== null
     return {
-      raw: new AddedTokens(tokens.filter(token => !isNormalized(token))),
-      normalized: new AddedTokens(tokens.filter(isNormalized), token => this.#normalize(token.content))
+      raw: new AddedTokens(tokens.filter(token => !this.#isNormalized(token))),
+      normalized: new AddedTokens(tokens.filter(token => this.#isNormalized(token)), token => this.#normalize(token.content))
     }
+  }
+
+  #isNormalized (token: { normalized: boolean }): boolean {
+    return token.normalized && this.#library.normalizer !== null
   }
 
   encode (text: string, { addSpecial = true, parseSpecial = false }: { addSpecial?: boolean, parseSpecial?: boolean } = {}): number[] {

@@ -17,6 +17,9 @@ export const GPT2_PATTERN = String.raw`'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+
 const AFTER_CONTRACTIONS = String.raw`|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+`
 /** Llama 3's, as llama.cpp writes it for `llama-bpe`: contractions match a-z and A-Z only. */
 export const LLAMA3_PATTERN = `(?:'[sS]|'[tT]|'[rR][eE]|'[vV][eE]|'[mM]|'[lL][lL]|'[dD])${AFTER_CONTRACTIONS}`
+/** As Hugging Face's files write them. Unicode folds U+017F (long s) to s too. */
+const ANY_CASE_CONTRACTIONS = "(?i:'s|'t|'re|'ve|'m|'ll|'d)"
+const LISTED_CONTRACTIONS = "(?:'[sS\u017F]|'[tT]|'[rR][eE]|'[vV][eE]|'[mM]|'[lL][lL]|'[dD])"
 /** Every digit of any script alone: the first step of llama.cpp's `smollm`. */
 export const DIGIT_PATTERN = String.raw`\p{N}`
 const DIGIT_RUN_PATTERN = String.raw`\p{N}+`
@@ -26,8 +29,8 @@ const COVERING_PATTERNS: ReadonlySet<string> = new Set([
   GPT2_PATTERN,
   String.raw`'(?:[sdmt]|ll|ve|re)| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+`,
   LLAMA3_PATTERN,
-  `(?i:'s|'t|'re|'ve|'m|'ll|'d)${AFTER_CONTRACTIONS}`,
-  `(?i:'s|'t|'re|'ve|'m|'ll|'d)${AFTER_CONTRACTIONS.replace('{1,3}', '')}` // Qwen 2 and later SmolLM: digits one by one
+  `${ANY_CASE_CONTRACTIONS}${AFTER_CONTRACTIONS}`,
+  `${ANY_CASE_CONTRACTIONS}${AFTER_CONTRACTIONS.replace('{1,3}', '')}` // Qwen 2 and later SmolLM: digits one by one
 ])
 const PARTIAL_PATTERNS: ReadonlySet<string> = new Set([DIGIT_PATTERN, DIGIT_RUN_PATTERN, String.raw`\p{N}{1,3}`])
 
@@ -102,7 +105,7 @@ export type LibraryPreTokenizer = Readonly<{ type: string, [option: string]: unk
 /**
  * The same pre-tokenizer in the words that @huggingface/tokenizers 0.2 gets right: its `ByteLevel` uses JavaScript's
  * `\s` (which has U+FEFF and lacks U+0085), its `Digits` knows ASCII only, its `Metaspace` never splits; `Split` does
- * all three.
+ * all three. It ignores the case of a-z only.
  */
 export function forLibrary (json: PreTokenizerJson): LibraryPreTokenizer {
   switch (json.type) {
@@ -119,7 +122,7 @@ export function forLibrary (json: PreTokenizerJson): LibraryPreTokenizer {
 }
 
 function split (regex: string): LibraryPreTokenizer {
-  return { type: 'Split', pattern: { Regex: regex }, behavior: 'Isolated', invert: false }
+  return { type: 'Split', pattern: { Regex: regex.replace(ANY_CASE_CONTRACTIONS, LISTED_CONTRACTIONS) }, behavior: 'Isolated', invert: false }
 }
 
 function sequence (pretokenizers: readonly LibraryPreTokenizer[]): LibraryPreTokenizer {

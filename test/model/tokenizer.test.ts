@@ -79,20 +79,30 @@ suite('Tokenizer', () => {
     const normalizer = { type: 'Replace', pattern: { String: '_' }, content: '-' }
     const more = tokenizerFromJson(checkTokenizerJson({ ...json, normalizer, added_tokens: [...json.added_tokens, added('<a_b>', 344, { normalized: true })] }))
     assert.deepEqual(more.encode('<a-b><a_b>', { addSpecial: false }), [344, 344])
+    assert.equal(more.decode([344]), '<a-b>')
   })
 })
 
 suite('AddedTokens', () => {
   test('swallow spaces, or are text inside a word', () => {
-    const tokens = new AddedTokens([added('<l>', 1, { lstrip: true }), added('<r>', 2, { rstrip: true }), added('word', 3, { single_word: true })])
+    const tokens = new AddedTokens([added('<l>', 1, { lstrip: true }), added('<r>', 2, { rstrip: true }), added('word', 3, { single_word: true }), added(' zz', 4)])
     assert.deepEqual(tokens.split('a \u0085<l> b <r> \n c'), ['a', { id: 1 }, ' b ', { id: 2 }, 'c'])
     assert.deepEqual(tokens.split('a\uFEFF<l>'), ['a\uFEFF', { id: 1 }])
     assert.deepEqual(tokens.split('word sword words é-word'), [{ id: 3 }, ' sword words é-', { id: 3 }])
+    // Zero-width joiners are part of a word.
+    assert.deepEqual(tokens.split('word\u200D \u200Cword'), ['word\u200D \u200Cword'])
+    // The space that <r> swallowed begins another token.
+    assert.deepEqual(tokens.split('<r> zz <r>  zz'), [{ id: 2 }, { id: 4 }, ' ', { id: 2 }, { id: 4 }])
     assert.deepEqual(tokens.split(''), [])
   })
 })
 
 suite('pre-tokenizers', () => {
+  test('take contractions of any case, a long s included', () => {
+    const regex = String.raw`(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+`
+    assert.deepEqual(piecesOf({ type: 'Split', pattern: { Regex: regex }, behavior: 'Isolated', invert: false }, "'ſab'Sab'rEa"), ["'ſ", 'ab', "'S", 'ab', "'rE", 'a'])
+  })
+
   test('split digits of every script', () => {
     assert.deepEqual(piecesOf({ type: 'Digits', individual_digits: true }, 'a12४b'), ['a', '1', '2', '४', 'b'])
     assert.deepEqual(piecesOf({ type: 'Digits', individual_digits: false }, 'a12४b'), ['a', '12४', 'b'])
