@@ -44,7 +44,10 @@ function mostTelling (problems: readonly Problem[]): Problem {
   const branches = new Map<string, Problem[]>()
   for (const problem of problems) {
     const branch = /^.*\/anyOf\/\d+\//.exec(problem.schemaPath)?.[0]
-    if (branch !== undefined) branches.set(branch, [...branches.get(branch) ?? [], problem])
+    if (branch === undefined) continue
+    const known = branches.get(branch)
+    if (known === undefined) branches.set(branch, [problem])
+    else known.push(problem)
   }
   const [best] = [...branches.values()].sort((a, b) => notMeant(a) - notMeant(b) || a.length - b.length || depth(b) - depth(a))
   return misspeltFirst(best ?? problems)

@@ -31,6 +31,25 @@ suite('HTTP', () => {
     assert.deepEqual(refusal(await caller.post('/v1/tasks', body, json)), { status: 413, code: 'body_too_large', param: null })
   })
 
+  test('a list or object longer than any route takes is refused before its members are looked at', async () => {
+    const long = Array.from({ length: 50_000 }, () => 1)
+    const wide = Object.fromEntries(long.map((one, i) => [`field${i}`, one]))
+    const cases: Array<[url: string, body: object, param: string]> = [
+      ['/v1/tasks', { name: 'x', kind: 'classification', labels: long }, 'labels'],
+      ['/v1/tasks/x/infer', { input: 'x', stop: long }, 'stop'],
+      ['/v1/tasks/x/infer', { input: wide }, 'input'],
+      ['/v1/tasks/x/infer', { inputs: ['x', wide] }, 'inputs/1'],
+      ['/v1/training-jobs', { method: { init: wide } }, 'method/init'],
+      ['/v1/keys', { scopes: long.map((_, i) => `scope${i}`) }, 'scopes'],
+      ['/v1/keys', wide, 'body']
+    ]
+    for (const [url, body, param] of cases) {
+      const answer = await caller.post(url, body)
+      assert.deepEqual(refusal(answer), { status: 400, code: 'invalid_request', param }, param)
+      assert.match(answer.body.error.message, /has \d+ members, limit 1000$/)
+    }
+  })
+
   test('unknown paths are route_not_found, whatever they carry', async () => {
     for (const [method, url] of [['GET', '/'], ['GET', '/v2/tasks'], ['POST', '/v1/task'], ['GET', '/v1/tasks/'], ['GET', '/v1/tasks//versions']] as const) {
       assert.deepEqual(refusal(await caller.send(method, url, method === 'POST' ? 'x' : undefined, { 'content-type': 'text/csv' })).code, 'route_not_found', url)
