@@ -19,7 +19,7 @@ export const ERROR_CODES = [
 export type ErrorCode = typeof ERROR_CODES[number]
 
 export interface ErrorDetails {
-  /** The offending field as a JSON pointer without the leading slash (`method/num_virtual_tokens`), or a header or tensor name. */
+  /** The offending field as a JSON pointer without the leading slash (`method/num_virtual_tokens`), or the name of a header (in lower case) or tensor. */
   readonly param?: string
   /** 1-based line of an uploaded file. */
   readonly line?: number

@@ -133,7 +133,8 @@ export function replyWithError (thrown: unknown, request: FastifyRequest, reply:
   const error = asServiceError(thrown)
   const status = STATUS[error.code]
   if (status >= 500) request.log.error({ code: error.code, err: error.cause instanceof Error ? error.cause : error }, 'request failed')
-  if (status === 429 || status === 503) reply.header('retry-after', String(Math.ceil(error.retryAfter ?? DEFAULT_RETRY_SECONDS)))
+  // Also a 409 whose first request is still being answered.
+  if (status === 429 || status === 503 || error.retryAfter !== undefined) reply.header('retry-after', String(Math.ceil(error.retryAfter ?? DEFAULT_RETRY_SECONDS)))
   if (status === 401) reply.header('www-authenticate', 'Bearer')
   return reply.code(status).type('application/json; charset=utf-8').serializer(JSON.stringify).send({ error: errorObject(error, request.id) })
 }

@@ -63,7 +63,7 @@ async function runMove (redis: Redis, tenant: string, task: string, alias: strin
     case 'alias_not_found': throw aliasNotFound(task, alias)
     case 'version_not_found': throw versionNotFound(task, detail)
     case 'no_previous': throw new ServiceError('version_not_found', `alias ${alias} of task ${task} has never pointed to another version`)
-    case 'alias_moved': throw new ServiceError('alias_moved', `alias ${alias} of task ${task} ${detail === '' ? 'does not exist' : `has etag ${detail}`}, not ${ifMatch}`, { param: 'If-Match' })
+    case 'alias_moved': throw new ServiceError('alias_moved', `alias ${alias} of task ${task} ${detail === '' ? 'does not exist' : `has etag ${detail}`}, not ${ifMatch}`, { param: 'if-match' })
     default: throw new Error(`internal: move-alias answered ${outcome}`)
   }
 }

@@ -21,8 +21,8 @@ export async function reserveIdempotency (redis: Redis, tenant: string, key: str
   const [outcome, json] = await RESERVE.run(redis, [recordKey(tenant, key)], [claim(request), CLAIM_S])
   if (outcome === 'reserved' || json === undefined) return null
   const stored = decodeRecord<StoredAnswer>('an idempotent answer', json)
-  if (stored.request !== request) throw new ServiceError('idempotency_conflict', 'this Idempotency-Key was used with another request', { param: 'Idempotency-Key' })
-  if (stored.answer === null) throw new ServiceError('idempotency_conflict', 'the first request with this Idempotency-Key is still being answered', { param: 'Idempotency-Key', retryAfter: 1 })
+  if (stored.request !== request) throw new ServiceError('idempotency_conflict', 'this Idempotency-Key was used with another request', { param: 'idempotency-key' })
+  if (stored.answer === null) throw new ServiceError('idempotency_conflict', 'the first request with this Idempotency-Key is still being answered', { param: 'idempotency-key', retryAfter: 1 })
   return stored.answer
 }
 

@@ -1,7 +1,7 @@
 /** The event stream of a training job: appended by workers, read by any number of clients, resumable by id. */
 import type { Redis } from 'ioredis'
 import { ServiceError } from '../errors.js'
-import { FINAL_STATES, type JobEvent, type JobProgressEvent } from '../training/job.js'
+import { FINAL_STATES, JOB_EVENT_ID, type JobEvent, type JobProgressEvent } from '../training/job.js'
 import { LuaScript } from './lua-script.js'
 import { jobNotFound } from './not-found.js'
 import { jobEventsKey, jobKey } from './redis-keys.js'
@@ -13,7 +13,6 @@ export const MAX_JOB_EVENTS = 10_000
 const BATCH = 200
 /** Only how often a quiet stream is looked at again; an event ends the wait at once. */
 const BLOCK_MS = 15_000
-const EVENT_ID = /^[0-9]{1,20}(-[0-9]{1,20})?$/
 
 const APPEND_JOB_EVENT = new LuaScript('append-job-event-2.lua')
 
@@ -31,7 +30,7 @@ export async function appendJobEvent (redis: Redis, tenant: string, id: string, 
  * @throws job_not_found, invalid_request for an id that is none
  */
 export async function * readJobEvents (open: () => Redis, tenant: string, id: string, lastId: string, signal: AbortSignal): AsyncGenerator<StoredJobEvent> {
-  if (!EVENT_ID.test(lastId)) throw new ServiceError('invalid_request', `${JSON.stringify(lastId)} is not the id of an event`, { param: 'Last-Event-ID' })
+  if (!JOB_EVENT_ID.test(lastId)) throw new ServiceError('invalid_request', `${JSON.stringify(lastId)} is not the id of an event`, { param: 'last-event-id' })
   if (signal.aborted) return
   const redis = open()
   const disconnect = (): void => redis.disconnect()

@@ -88,6 +88,9 @@ export interface TrainingJobData {
   readonly alias: string | null
 }
 
+/** Redis takes numbers of 64 bits; a clock in milliseconds needs 13 digits, and 18 always fit. */
+export const JOB_EVENT_ID = /^\d{1,18}(-\d{1,18})?$/
+
 /** One line of a job's event stream; the Redis stream id is the SSE id. Losses in nats per label. */
 export type JobEvent =
   | { readonly type: 'state', readonly state: JobState, readonly reason?: string }

@@ -4,7 +4,7 @@ import { digestOf } from '../../src/digest.js'
 import { openTestbed, type Testbed } from './testbed.js'
 
 const REQUEST = digestOf('POST /v1/training-jobs {}')
-const conflict = { code: 'idempotency_conflict', param: 'Idempotency-Key' }
+const conflict = { code: 'idempotency_conflict', param: 'idempotency-key' }
 
 suite('Idempotency-Key', () => {
   let bed: Testbed

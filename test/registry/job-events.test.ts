@@ -108,7 +108,9 @@ suite('job events', () => {
   test('of an unknown job, or from an id that is none, are refused', async () => {
     await assert.rejects(readNothing(bed, 'one', 'job_absent', '0'), refused('job_not_found'))
     await assert.rejects(readNothing(bed, 'two', id, '0'), refused('job_not_found'))
-    await assert.rejects(readNothing(bed, 'one', id, '$'), { code: 'invalid_request', param: 'Last-Event-ID' })
+    for (const none of ['$', '1-', '99999999999999999999', '0-99999999999999999999']) {
+      await assert.rejects(readNothing(bed, 'one', id, none), { code: 'invalid_request', param: 'last-event-id' }, none)
+    }
   })
 
   test('stay silent while Redis is away and go on where they were', async () => {

@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { type Static, Type } from '@sinclair/typebox'
 import { ServiceError } from '../../errors.js'
 import type { JobRecord, Scope } from '../../registry/registry.js'
-import { JOB_STATES, type JobEvent, TrainingJobRequestSchema } from '../../training/job.js'
+import { JOB_EVENT_ID, JOB_STATES, type JobEvent, TrainingJobRequestSchema } from '../../training/job.js'
 import { completeRecipe, validationRows } from '../../training/recipe.js'
 import type { Application } from '../application.js'
 import { tenantOf } from '../auth.js'
@@ -128,10 +128,9 @@ export function trainingJobRoutes (app: Application, services: Pick<ApiServices,
   })
 }
 
-/** Ids are those of a Redis stream. */
 function lastEventId (header: string | string[] | undefined): string {
   if (header === undefined || header === '') return '0'
-  if (typeof header !== 'string' || !/^\d{1,20}(-\d{1,20})?$/.test(header)) throw new ServiceError('invalid_request', 'Last-Event-ID is not an id of this stream', { param: 'last-event-id' })
+  if (typeof header !== 'string' || !JOB_EVENT_ID.test(header)) throw new ServiceError('invalid_request', 'Last-Event-ID is not an id of this stream', { param: 'last-event-id' })
   return header
 }
 

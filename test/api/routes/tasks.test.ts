@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { after, before, suite, test } from 'node:test'
-import { base, type Caller, openTestbed, refusal, type Testbed } from '../testbed.js'
+import { type Answer, base, type Caller, openTestbed, refusal, type Testbed } from '../testbed.js'
 
 suite('/v1/tasks', () => {
   let bed: Testbed
@@ -87,6 +87,23 @@ suite('/v1/tasks', () => {
     assert.deepEqual([second.status, second.body], [201, first.body])
     assert.deepEqual(refusal(await caller.post('/v1/tasks', { ...body, name: 'twice' }, headers)).code, 'idempotency_conflict')
     assert.deepEqual(refusal(await caller.post('/v1/tasks', body, { 'idempotency-key': 'x'.repeat(300) })), { status: 400, code: 'invalid_request', param: 'idempotency-key' })
+  })
+
+  test('while the first POST is being answered, the repeated one is told when to come back', async () => {
+    const body = { name: 'slow', kind: 'generation' }
+    const headers = { 'idempotency-key': 'make-slow' }
+    const { createTask } = bed.registry
+    const repeated = new Promise<Answer>(resolve => {
+      bed.registry.createTask = async (...args) => {
+        resolve(await caller.post('/v1/tasks', body, headers))
+        await createTask.apply(bed.registry, args)
+      }
+    })
+    const first = await caller.post('/v1/tasks', body, headers)
+    bed.registry.createTask = createTask
+    const answer = await repeated
+    assert.deepEqual([refusal(answer), answer.headers['retry-after']], [{ status: 409, code: 'idempotency_conflict', param: 'idempotency-key' }, '1'])
+    assert.equal(first.status, 201)
   })
 
   test('a refused POST frees its Idempotency-Key', async () => {

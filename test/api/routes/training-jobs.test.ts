@@ -168,7 +168,9 @@ suite('/v1/training-jobs', () => {
 
     test('a malformed Last-Event-ID is refused', async () => {
       const { body } = await make({ task: 'yesno', training_file: file })
-      assert.deepEqual(refusal(await caller.get(`/v1/training-jobs/${body.id}/events`, { 'last-event-id': 'first' })), { status: 400, code: 'invalid_request', param: 'last-event-id' })
+      for (const id of ['first', '99999999999999999999-0']) {
+        assert.deepEqual(refusal(await caller.get(`/v1/training-jobs/${body.id}/events`, { 'last-event-id': id })), { status: 400, code: 'invalid_request', param: 'last-event-id' }, id)
+      }
       assert.equal(refusal(await caller.get('/v1/training-jobs/job_absent/events')).code, 'job_not_found')
     })
   })
