@@ -4,6 +4,10 @@ import { join } from 'node:path'
 import { after, before, suite, test } from 'node:test'
 import { errorTable } from '../../src/api/error-table.js'
 import { PROJECT_ROOT } from '../../src/project.js'
+import { METHODS } from '../../src/prompt/methods.js'
+import { TASK_KINDS } from '../../src/prompt/task-spec.js'
+import { OPTIMIZERS, RecipeRequestSchema } from '../../src/training/job.js'
+import { completeRecipe } from '../../src/training/recipe.js'
 import { openTestbed, type Testbed } from './testbed.js'
 
 suite('documents', () => {
@@ -29,6 +33,24 @@ suite('documents', () => {
     for (const [path, operations] of Object.entries(paths as Record<string, object>)) {
       for (const method of Object.keys(operations)) {
         assert.ok(page.includes(`\`${method.toUpperCase()} ${path}\``), `docs/api.md lacks ${method.toUpperCase()} ${path}`)
+      }
+    }
+  })
+
+  test('docs/api.md has every hyper-parameter with its defaults', () => {
+    const page = readFileSync(join(PROJECT_ROOT, 'docs', 'api.md'), 'utf8')
+    const rowOf = (field: string): string => page.split('\n').find(line => line.startsWith('| ') && (line.split('|')[1] ?? '').includes(`\`${field}\``)) ?? assert.fail(`docs/api.md lacks ${field}`)
+    for (const kind of TASK_KINDS) {
+      for (const type of METHODS) {
+        for (const optimizer of OPTIMIZERS) {
+          const { recipe } = completeRecipe({ method: { type }, recipe: { optimizer } }, { kind, rows: 1000 })
+          for (const field of Object.keys(RecipeRequestSchema.properties)) {
+            const row = rowOf(field)
+            if (field === 'max_steps' || field === 'epochs') continue // follow from the number of rows
+            const value = String(recipe[field as keyof typeof recipe])
+            assert.ok(row.split(/[ ,;|`]+/).includes(value), `${field} is ${value} for ${kind} by ${type} with ${optimizer}`)
+          }
+        }
       }
     }
   })
