@@ -5,8 +5,9 @@
 import { availableParallelism } from 'node:os'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Worker as QueueWorker, WaitingError, type Job, type WorkerOptions } from 'bullmq'
-import { pino, type Logger } from 'pino'
+import type { Logger } from 'pino'
 import { type Config, ConfigError } from '../src/config.js'
+import { createLogger } from '../src/logger.js'
 import { openBase } from '../src/model/base.js'
 import { RedisRegistry } from '../src/registry/redis-registry.js'
 import { openStores, type Stores } from '../src/registry/store/open-stores.js'
@@ -27,7 +28,7 @@ const GRACE_MS = 20_000
  * @throws ConfigError; Error when Redis or the base is not there
  */
 export async function runWorker (config: Config, timing: Pick<WorkerOptions, 'lockDuration' | 'stalledInterval'> = {}): Promise<void> {
-  const logger = pino({ name: 'worker', level: config.LOG_LEVEL })
+  const logger = createLogger('worker', config.LOG_LEVEL)
   const { BASE_FOLDER: baseFolder, REDIS_URL: url } = config
   if (baseFolder === undefined) throw new ConfigError('bad configuration\n  BASE_FOLDER: the folder of an imported base is needed')
   if (url === undefined) throw new ConfigError('bad configuration\n  REDIS_URL: a worker needs the service\'s Redis')

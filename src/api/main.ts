@@ -1,10 +1,11 @@
 /** The api process: configuration, connections, a port, signals. What it serves is `app.ts`. */
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { type Logger, pino } from 'pino'
+import type { Logger } from 'pino'
 import { type Config, ConfigError } from '../config.js'
 import { HttpInferenceClient } from '../inference/client.js'
 import { inferenceAddress } from '../inference/client-address.js'
+import { createLogger } from '../logger.js'
 import { type Base, BASE_FILES, openBase } from '../model/base.js'
 import { loadTokenizer } from '../model/bpe-tokenizer.js'
 import { ChatTemplate } from '../model/chat-template.js'
@@ -19,7 +20,7 @@ const GRACE_MS = 25_000
 
 /** Resolves when the process was told to stop and every request has its answer. @throws Error when it cannot start */
 export async function runApi (config: Config): Promise<void> {
-  const logger = pino({ name: 'api', level: config.LOG_LEVEL })
+  const logger = createLogger('api', config.LOG_LEVEL)
   if (config.BASE_FOLDER === undefined) throw new ConfigError('bad configuration\n  BASE_FOLDER: the folder of an imported base is needed')
   if (config.REDIS_URL === undefined) throw new ConfigError('bad configuration\n  REDIS_URL: the api needs a Redis server')
   const stopping = stopSignal()

@@ -4,9 +4,10 @@ import { connect } from 'node:net'
 import { availableParallelism } from 'node:os'
 import { dirname } from 'node:path'
 import type { Server } from 'node:http'
-import { pino, type Logger } from 'pino'
+import type { Logger } from 'pino'
 import { ConfigError, type Config } from '../config.js'
 import { ServiceError } from '../errors.js'
+import { createLogger } from '../logger.js'
 import { openBase, type Base } from '../model/base.js'
 import { openStores } from '../registry/store/open-stores.js'
 import { inferenceAddress, type InferenceAddress } from './client-address.js'
@@ -23,7 +24,7 @@ const FLUSH_MS = 1000
 
 /** Resolves when the process was told to stop and everything is closed. @throws Error when it cannot start */
 export async function runInference (config: Config): Promise<void> {
-  const logger = pino({ name: 'inference', level: config.LOG_LEVEL })
+  const logger = createLogger('inference', config.LOG_LEVEL)
   if (config.BASE_FOLDER === undefined) throw new ConfigError('bad configuration\n  BASE_FOLDER: the folder of an imported base is needed')
   const address = inferenceAddress(config)
   const base = await openBase(config.BASE_FOLDER)
