@@ -44,7 +44,7 @@ export async function startService (base: Base, artifacts: Pick<ArtifactStore, '
   const engine = await open({ file: join(base.folder, BASE_FILES.serving[format]), config, slots: slots + 1, positions: maxContext, threads })
   logger.info({
     base: manifest.name, digest: manifest.digest, format, attention, engine: engine.kind, threads, slots, maxContext,
-    arenaBytes: arenaBytes(engine.arena.shape), loadMs: Math.round(performance.now() - startedAt)
+    arenaBytes: arenaBytes(engine.arena.shape), promptCacheBytes: settings.promptCacheBytes, loadMs: Math.round(performance.now() - startedAt)
   }, 'serving graph loaded')
   const loop = new StepLoop({
     engine, hiddenSize: config.hiddenSize, vocabSize: config.vocabSize, slots, maxWaiting: settings.maxWaiting, scrub: attention === 'plain',
