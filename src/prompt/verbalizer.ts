@@ -45,7 +45,8 @@ function checkNames (names: readonly string[]): string[] {
     if (name.trim() === '') refuse('is blank')
     if (name !== name.trim()) refuse('begins or ends with a space')
     if (name.length > MAX_LABEL_LENGTH) refuse(`is ${name.length} characters long, limit ${MAX_LABEL_LENGTH}`)
-    if (/[\p{Cc}\p{Cs}]/u.test(name)) refuse('holds control characters')
+    // A line separator is no control character to Unicode; a pattern's dot stops at it all the same.
+    if (/[\p{Cc}\p{Cs}\p{Zl}\p{Zp}]/u.test(name)) refuse('holds control characters or line separators')
   }
   const distinct = [...new Set(names)]
   if (distinct.length < 2) throw new ServiceError('one_label', `a classification task needs at least two labels, found ${distinct.length}`, { param: 'labels' })

@@ -71,6 +71,7 @@ suite('chooseLabels()', () => {
     refuses(tokenizer, ['a', ' '], 'invalid_request', 'labels/1')
     refuses(tokenizer, ['a', 'b '], 'invalid_request', 'labels/1')
     refuses(tokenizer, ['a', 'b\n c'], 'invalid_request', 'labels/1')
+    refuses(tokenizer, ['a', 'b\u2028c'], 'invalid_request', 'labels/1')
     refuses(tokenizer, ['a', 'x'.repeat(201)], 'invalid_request', 'labels/1')
     refuses(tokenizer, ['a', 'a'], 'one_label', 'labels')
     refuses(tokenizer, [], 'one_label', 'labels')
