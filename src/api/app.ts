@@ -26,6 +26,9 @@ import type { ApiServices } from './services.js'
 /** Longer than any name or id we give, so that a wrong one is answered as unknown and not as a bad URL. */
 const MAX_PATH_PARAMETER = 500
 
+/** For a whole request to arrive: 100 MB at 1.4 Mbit/s. Without it a client that stalls holds its memory for ever. */
+const REQUEST_MS = 10 * 60 * 1000
+
 export async function buildApp (services: ApiServices): Promise<Application> {
   const { registry, base, limits, logger } = services
   const app: Application = Fastify({
@@ -33,6 +36,7 @@ export async function buildApp (services: ApiServices): Promise<Application> {
     // Replaced below: one line, and no URL, which holds names.
     logController: new LogController({ disableRequestLogging: true }),
     genReqId: () => `req_${randomBytes(12).toString('hex')}`,
+    requestTimeout: REQUEST_MS,
     routerOptions: { maxParamLength: MAX_PATH_PARAMETER },
     frameworkErrors: replyWithError,
     clientErrorHandler: refuseMalformedHttp,

@@ -139,10 +139,17 @@ export function replyWithError (thrown: unknown, request: FastifyRequest, reply:
   return reply.code(status).type('application/json; charset=utf-8').serializer(JSON.stringify).send({ error: errorObject(error, request.id) })
 }
 
-/** Bytes that are not HTTP never become a request, so this answer is written by hand. */
-export function refuseMalformedHttp (_error: Error, socket: Socket): void {
+/** What Node's parser gives up on, by its code; anything else is not HTTP. */
+const NOT_A_REQUEST: Readonly<Record<string, readonly [status: string, message: string]>> = {
+  ERR_HTTP_REQUEST_TIMEOUT: ['408 Request Timeout', 'the request took too long to arrive'],
+  HPE_HEADER_OVERFLOW: ['431 Request Header Fields Too Large', 'the headers are longer than a request may have']
+}
+
+/** What never becomes a request gets its answer written by hand. */
+export function refuseMalformedHttp (error: NodeJS.ErrnoException, socket: Socket): void {
   if (socket.destroyed || !socket.writable) return
+  const [status, message] = NOT_A_REQUEST[error.code ?? ''] ?? ['400 Bad Request', 'this is not an HTTP request we can read']
   const requestId = `req_${randomBytes(12).toString('hex')}`
-  const body = JSON.stringify({ error: errorObject(new ServiceError('invalid_request', 'this is not an HTTP request we can read'), requestId) })
-  socket.end(`HTTP/1.1 400 Bad Request\r\ncontent-type: application/json; charset=utf-8\r\ncontent-length: ${Buffer.byteLength(body)}\r\nconnection: close\r\n\r\n${body}`)
+  const body = JSON.stringify({ error: errorObject(new ServiceError('invalid_request', message), requestId) })
+  socket.end(`HTTP/1.1 ${status}\r\ncontent-type: application/json; charset=utf-8\r\ncontent-length: ${Buffer.byteLength(body)}\r\nconnection: close\r\n\r\n${body}`)
 }

@@ -8,7 +8,7 @@ import { idempotencyKey } from './redis-keys.js'
 import { decodeRecord, encodeRecord } from './stored-record.js'
 
 const ANSWER_S = 24 * 60 * 60
-/** A claim whose process died lives no longer than the slowest upload takes. */
+/** A claim whose process died lives no longer than the slowest request may take to arrive (`api/app.ts`). */
 const CLAIM_S = 10 * 60
 
 const RESERVE = new LuaScript('reserve-idempotency-1.lua')

@@ -1,9 +1,17 @@
 import assert from 'node:assert/strict'
-import { connect } from 'node:net'
+import { connect, type Socket } from 'node:net'
+import { PassThrough } from 'node:stream'
+import { text } from 'node:stream/consumers'
 import { after, before, suite, test } from 'node:test'
+import { refuseMalformedHttp } from '../../src/api/errors.js'
 import { type Caller, openTestbed, refusal, type Testbed } from './testbed.js'
 
 const json = { 'content-type': 'application/json' }
+
+function expectRefused (received: string, status: number): void {
+  assert.match(received, new RegExp(`^HTTP/1\\.1 ${status} `))
+  assert.equal(JSON.parse(received.slice(received.indexOf('\r\n\r\n'))).error.code, 'invalid_request')
+}
 
 suite('HTTP', () => {
   let bed: Testbed
@@ -71,17 +79,27 @@ suite('HTTP', () => {
     assert.deepEqual(refusal(await caller.get('/v1/training-jobs?after=x')), { status: 400, code: 'unknown_parameter', param: 'after' })
   })
 
-  test('bytes that are not HTTP get an error body', async () => {
+  async function answerTo (bytes: string): Promise<string> {
     const { port } = new URL(await bed.listen())
-    const received = await new Promise<string>((resolve, reject) => {
-      const socket = connect(Number(port), '127.0.0.1', () => socket.write('NONSENSE\r\n\r\n'))
+    return await new Promise<string>((resolve, reject) => {
+      const socket = connect(Number(port), '127.0.0.1', () => socket.write(bytes))
       let text = ''
       socket.on('data', data => { text += data.toString() })
       socket.on('end', () => resolve(text))
       socket.on('error', reject)
     })
-    assert.match(received, /^HTTP\/1\.1 400 /)
-    assert.equal(JSON.parse(received.slice(received.indexOf('\r\n\r\n'))).error.code, 'invalid_request')
+  }
+
+  test('bytes that are not HTTP, or too many headers, get an error body', async () => {
+    expectRefused(await answerTo('NONSENSE\r\n\r\n'), 400)
+    expectRefused(await answerTo(`GET /healthz HTTP/1.1\r\nhost: x\r\nx-long: ${'x'.repeat(20_000)}\r\n\r\n`), 431)
+  })
+
+  test('a request has ten minutes to arrive, then the connection ends with 408', async () => {
+    assert.equal(bed.app.server.requestTimeout, 600_000)
+    const socket = new PassThrough()
+    refuseMalformedHttp(Object.assign(new Error('Request timeout'), { code: 'ERR_HTTP_REQUEST_TIMEOUT' }), socket as unknown as Socket)
+    expectRefused(await text(socket), 408)
   })
 
   test('every answer carries a request id, and each request is one log line without its path', async () => {
