@@ -10,6 +10,11 @@ export interface Example {
   readonly label: number | null
 }
 
+/** Tokens of the longest row. Files of a million rows are more arguments than a call may have. */
+export function longestOf (examples: readonly Example[]): number {
+  return examples.reduce((longest, { ids }) => Math.max(longest, ids.length), 0)
+}
+
 /** Predictions that the loss averages over. */
 export function predictions ({ ids, targetStart, label }: Example): number {
   return label === null ? ids.length - targetStart : 1

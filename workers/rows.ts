@@ -32,8 +32,8 @@ export function readExamples (file: Uint8Array, options: RowOptions): Example[] 
   const read = taskRowReader(spec, param)
   const around = tokensAround(options)
   const examples: Example[] = []
-  new TextDecoder().decode(file).split('\n').forEach((line, i) => {
-    if (line.trim() === '') return
+  new TextDecoder().decode(file).split('\n').map(line => line.trim()).forEach((line, i) => {
+    if (line === '') return
     const number = i + 1
     const { text, answer } = read(parseDataRow(line, number), number)
     const ids = inputIds(text, number, options)
@@ -44,10 +44,11 @@ export function readExamples (file: Uint8Array, options: RowOptions): Example[] 
   return examples
 }
 
-/** How many tokens in front of the input the tokenizer adds to every text, and how many behind it the template does. */
+/** How many tokens the tokenizer and the template put in front of the input, and how many the template puts behind it. */
 function tokensAround ({ spec, tokenizer }: RowOptions): { before: number, after: number } {
-  const end = parseTemplate(spec.template).parts.at(-1)
-  return { before: tokenizer.encode('').length, after: typeof end === 'string' ? tokenizer.encode(end, { addSpecial: false }).length : 0 }
+  const { parts } = parseTemplate(spec.template)
+  const [start, end] = [parts[0], parts.at(-1)].map(part => typeof part === 'string' ? part : '') as [string, string]
+  return { before: tokenizer.encode(start).length, after: tokenizer.encode(end, { addSpecial: false }).length }
 }
 
 function classificationExample (input: readonly number[], label: number, options: RowOptions): Example {

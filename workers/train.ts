@@ -13,6 +13,7 @@ import type { Stores } from '../src/registry/store/open-stores.js'
 import type { JobProgressEvent, TrainingJobData } from '../src/training/job.js'
 import { BaseWeights } from './base-weights.js'
 import { CheckpointStore } from './checkpoint.js'
+import { longestOf } from './example.js'
 import { initialLabelVectors, initialPrompt, type InitialPromptOptions, labelTokenRows } from './initialise.js'
 import { JobStopped } from './job-stopped.js'
 import { trainingLoop } from './loop.js'
@@ -62,7 +63,7 @@ export async function trainPrompt (data: TrainingJobData, dependencies: Training
       method: data.method.type, numVirtualTokens: data.method.num_virtual_tokens, config, weights, threads,
       labelMatrix: labelMatrix(data, config, weights),
       validation: files.validation,
-      longest: Math.max(...[...files.training, ...files.validation].map(example => example.ids.length)),
+      longest: Math.max(longestOf(files.training), longestOf(files.validation)),
       microBatchTokens: recipe.micro_batch_tokens
     })
     const checkpoint = async (current: TrainingState): Promise<void> => { await checkpoints.save(current) }

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { suite, test } from 'node:test'
 import { ServiceError } from '../../src/errors.js'
 import type { TaskSpec } from '../../src/prompt/task-spec.js'
-import { predictions } from '../../workers/example.js'
+import { type Example, longestOf, predictions } from '../../workers/example.js'
 import { readExamples, type RowOptions, splitValidation } from '../../workers/rows.js'
 import { testTokenizer } from '../support/tokenizer.js'
 
@@ -24,6 +24,23 @@ suite('readExamples()', () => {
     const input = [1, 1 + tokenizer.encode('a frog', { addSpecial: false }).length] as const
     assert.deepEqual(examples, [{ ids, targetStart: ids.length, input, label: 0 }, { ids, targetStart: ids.length, input, label: 1 }])
     assert.equal(predictions(examples[0]!), 1)
+  })
+
+  test('lines are read as at the upload: a byte order mark or foreign space around a line is no part of it', () => {
+    const line = JSON.stringify({ input: 'a frog', label: 0 })
+    assert.deepEqual(read(classification, [line, `\uFEFF${line}\r`, `\u3000${line}`]), read(classification, [line, line, line]))
+  })
+
+  test('what the template puts around the input is no part of it', () => {
+    const [{ ids, input }] = read({ ...classification, template: 'The text.\n{input}\nLabel:' }, [{ input: 'a frog', label: 0 }]) as [Example]
+    const tokens = tokenizer.encode('a frog', { addSpecial: false })
+    assert.deepEqual(ids.slice(...input!), tokens)
+  })
+
+  test('the longest of more rows than a call has room for', () => {
+    const [short, long] = [1, 3].map(length => ({ ids: Array.from({ length }, () => 5), targetStart: 1, label: null }))
+    assert.equal(longestOf([...Array.from({ length: 1_000_000 }, () => short!), long!]), 3)
+    assert.equal(longestOf([]), 0)
   })
 
   test('generation: input, target, end token; references stand in for a target', () => {
