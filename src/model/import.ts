@@ -46,11 +46,20 @@ export function basesFolder (home: string): string {
 /**
  * Imports a GGUF file or a Hugging Face folder of the Llama family once; known sources are opened in milliseconds.
  * Safe to run in several processes and to kill at any moment: a base folder appears complete or not at all.
- * @throws MalformedModelError when the model cannot be served, naming the file's key, tensor or field
+ * @throws MalformedModelError when the model cannot be served, naming the source and its key, tensor or field
  */
 export async function importBase (source: string, home: string, progress: ImportProgress): Promise<Base> {
-  const bases = basesFolder(home)
   const path = resolve(source)
+  try {
+    return await importOnce(path, basesFolder(home), progress)
+  } catch (error) {
+    // The readers know what they read, not where it came from.
+    if (!(error instanceof MalformedModelError) || error.message.startsWith(path)) throw error
+    throw new MalformedModelError(`${path}: ${error.message}`, { cause: error })
+  }
+}
+
+async function importOnce (path: string, bases: string, progress: ImportProgress): Promise<Base> {
   const stamps = await stampsOf(await filesOf(path))
   const known = await readBaseIndex(bases)
   const seen = known.find(entry => sameFiles(entry.files, stamps))

@@ -101,7 +101,7 @@ suite('hostile model files', { timeout: 900_000 }, () => {
       writeFileSync(path, bytes)
       return path
     }
-    await expectRefused(file('empty.gguf', ''), /file is empty/)
+    await expectRefused(file('empty.gguf', ''), /\/empty\.gguf: file is empty$/)
     await expectRefused(file('model.bin', Buffer.from([0x80, 2, 0x63, 0x6f, 0x73])), /model\.bin|GGUF/)
     await expectRefused(file('lies.gguf', ggufBytes({ 'general.architecture': { type: 'string', value: 'llama' } }, []).fill(0xff, 8, 16)), /tensor/)
     const pickled = newFolder('model')
