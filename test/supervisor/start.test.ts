@@ -33,13 +33,6 @@ suite('permafrost start', { timeout: 300_000 }, () => {
   })
 
   const run = async (args: string[], stdin?: string): Promise<CommandResult> => await permafrost(environment(home), args, stdin === undefined ? {} : { stdin })
-  const childOf = async (name: string): Promise<number> => {
-    for (const identity of (await readFile(join(home, 'children'), 'utf8')).trim().split('\n').reverse()) {
-      const pid = Number(identity.split(' ')[0])
-      if (isAlive(identity) && (await readFile(`/proc/${pid}/cmdline`, 'utf8')).split('\0').at(-2) === name) return pid
-    }
-    throw new Error(`no process ${name}`)
-  }
 
   test('prints the time of each phase, the key once, and three commands that work when pasted', async () => {
     for (const phase of ['redis', 'base model', 'inference, api and 1 worker']) {
@@ -101,38 +94,7 @@ suite('permafrost start', { timeout: 300_000 }, () => {
     assert.match(theirs.stderr, /^task_not_found: /)
   })
 
-  test('a killed inference process comes back, under the same api', async () => {
-    const api = await childOf('api')
-    const back = service.line(/^inference is back/)
-    process.kill(await childOf('inference'), 'SIGKILL')
-    await back
-    const { code } = await run(['infer', 'colours', 'a red thing'])
-    assert.equal(code, 0)
-    assert.equal(await childOf('api'), api)
-  })
-
-  test('a killed Redis comes back with everything that was acknowledged', async () => {
-    const back = service.line(/^redis is back/)
-    process.kill(Number(await readFile(join(home, 'redis', 'redis.pid'), 'utf8')), 'SIGKILL')
-    await back
-    // The command repeats a 503 by itself.
-    const { code, stdout } = await run(['infer', 'colours', 'a red thing', '--json'])
-    assert.equal(code, 0)
-    assert.equal((JSON.parse(stdout) as { version: number }).version, 1)
-  })
-
-  test('SIGTERM ends every process in order and with exit code 0; the next start has task and key still', async () => {
-    const children = await childrenOf(home)
-    assert.equal(await service.stop(), 0)
-    assert.equal(service.lines.at(-1), 'stopped')
-    assert.deepEqual(children.filter(isAlive), [])
-
-    service = await startService(home, settings)
-    assert.ok(!service.lines.some(line => line.startsWith('API key')))
-    assert.equal((await run(['infer', 'colours', 'a red thing'])).code, 0)
-  })
-
-  test('a killed supervisor leaves no process behind, and the next start works at once', async () => {
+  test('a start right behind a killed one ends what that left and works at once', async () => {
     const children = await childrenOf(home)
     await service.kill9()
     service = await startService(home, settings)
