@@ -95,4 +95,3 @@ async function afterError (error: unknown, data: TrainingJobData, { registry, re
   if (!isPermanent(error)) throw error
   return 'failed'
 }
-

@@ -17,6 +17,6 @@
  *
  * S > 1 with a past wants B = 1. The S new tokens of a row take positions length-S .. length-1.
  */
-export const SERVING_INPUTS = ['input_ids', 'soft_table', 'seqlens_k', 'total_seq_len', 'hidden_rows', 'logit_rows'] as const
+
 export const pastName = (part: 'k' | 'v', layer: number): string => `past_${part}_${layer}`
 export const presentName = (part: 'k' | 'v', layer: number): string => `present_${part}_${layer}`

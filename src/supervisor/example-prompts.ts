@@ -9,6 +9,7 @@ import type { BaseManifest } from '../model/base.js'
 import { artifactDigest } from '../prompt/artifact-digest.js'
 import { readArtifact } from '../prompt/artifact-files.js'
 import { ARTIFACT_FILES, type ArtifactFiles } from '../prompt/artifact.js'
+import { PRODUCTION } from '../registry/names.js'
 import type { Registry, TaskRecord } from '../registry/registry.js'
 import type { ArtifactStore } from '../registry/store/artifact-store.js'
 
@@ -70,7 +71,7 @@ async function register ({ task, files }: ExamplePrompt, base: BaseManifest, ten
     numVirtualTokens: manifest.numVirtualTokens,
     metrics: manifest.metrics,
     job: null,
-    alias: 'production',
+    alias: PRODUCTION,
     by: 'examples'
   })
   return true

@@ -35,7 +35,6 @@ const RAW_TYPES = ['application/jsonl', 'application/x-ndjson']
 
 const UploadQuery = Type.Object({ name: Type.Optional(Type.String({ minLength: 1, maxLength: MAX_NAME_LENGTH, description: 'with a raw body: what to call the file' })) }, closed)
 
-
 function toWire (file: FileRecord): Static<typeof FileSchema> {
   return { id: file.id, name: file.name, bytes: file.bytes, rows: file.rows, digest: file.digest, created_at: file.createdAt }
 }

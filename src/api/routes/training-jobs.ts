@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { type Static, Type } from '@sinclair/typebox'
 import { ServiceError } from '../../errors.js'
+import { PRODUCTION } from '../../registry/names.js'
 import type { JobRecord, Scope } from '../../registry/registry.js'
 import { JOB_EVENT_ID, JOB_STATES, type JobEvent, TrainingJobRequestSchema } from '../../training/job.js'
 import { completeRecipe, validationRows } from '../../training/recipe.js'
@@ -30,8 +31,6 @@ const JobSchema = Type.Object({
   created_at: Timestamp,
   finished_at: Type.Union([Timestamp, Type.Null()])
 }, { title: 'TrainingJob' })
-
-const DEFAULT_ALIAS = 'production'
 
 function toWire (job: JobRecord): Static<typeof JobSchema> {
   return {
@@ -83,7 +82,7 @@ export function trainingJobRoutes (app: Application, services: Pick<ApiServices,
       validationFile: wanted.validation_file ?? null,
       method,
       recipe,
-      alias: wanted.publish === false ? null : wanted.publish?.alias ?? DEFAULT_ALIAS
+      alias: wanted.publish === false ? null : wanted.publish?.alias ?? PRODUCTION
     })
 
     async function checkedFile (tenant: string, id: string, options: { readonly param: string, readonly training: boolean }): Promise<number> {
