@@ -6,7 +6,7 @@ import { integerOf, optionalInteger, optionalIntegers, optionalPositive, optiona
 import type { GgufMetadata } from './gguf-values.js'
 import { MAX_CONTEXT } from './llama-config.js'
 import type { LlamaConfig } from './llama-config.js'
-import { defaultFrequencies, divideFrequencies, linearScaling } from './rope-frequencies.js'
+import { defaultFrequencies, divideFrequencies, linearScaling, usableFrequencies } from './rope-frequencies.js'
 
 export interface GgufLlama { readonly config: LlamaConfig, readonly name: string | null, readonly licence: string | null, readonly warnings: readonly string[] }
 
@@ -44,7 +44,7 @@ export function ggufLlamaConfig (gguf: Gguf, ropeFreqs: Float32Array | null): Gg
     ...heads,
     intermediateSize: perLayer(metadata, 'llama.feed_forward_length', numLayers) ?? integerOf(metadata, 'llama.feed_forward_length', 1),
     rmsNormEps: positiveOf(metadata, 'llama.attention.layer_norm_rms_epsilon'),
-    ropeInverseFrequencies: inverseFrequencies(metadata, heads.headSize, ropeFreqs),
+    ropeInverseFrequencies: usableFrequencies(inverseFrequencies(metadata, heads.headSize, ropeFreqs), 'the llama.rope keys and rope_freqs.weight'),
     contextLength,
     tiedEmbeddings: !gguf.tensors.has('output.weight'),
     bosTokenId: token('tokenizer.ggml.bos_token_id'),

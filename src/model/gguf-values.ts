@@ -151,13 +151,13 @@ export function integerOf (metadata: GgufMetadata, key: string, min = 0, max = 0
   return need(optionalInteger(metadata, key, min, max), key)
 }
 
-/** A positive finite number, or null without the key. */
+/** A number that is positive and finite also as float32, or null without the key. */
 export function optionalPositive (metadata: GgufMetadata, key: string): number | null {
   const entry = metadata.get(key)
   if (entry === undefined) return null
   if (!/int|float/.test(entry.type)) throw new MalformedModelError(`${key} is ${described(entry)}; a number is expected`)
   const value = Number(entry.value)
-  if (!(value > 0 && Number.isFinite(value))) throw new MalformedModelError(`${key} is ${value}; a positive number is expected`)
+  if (!(Math.fround(value) > 0 && Number.isFinite(Math.fround(value)))) throw new MalformedModelError(`${key} is ${value}; a positive float32 number is expected`)
   return value
 }
 

@@ -2,7 +2,7 @@
 import { MalformedModelError } from '../errors.js'
 import { MAX_CONTEXT } from './llama-config.js'
 import type { LlamaConfig } from './llama-config.js'
-import { defaultFrequencies, linearScaling, llama3Scaling } from './rope-frequencies.js'
+import { defaultFrequencies, linearScaling, llama3Scaling, usableFrequencies } from './rope-frequencies.js'
 
 type Fields = Readonly<Record<string, unknown>>
 
@@ -40,8 +40,8 @@ export function hfLlamaConfig (config: Fields, generation: Fields | null): { con
       headSize,
       intermediateSize: integer(config, 'intermediate_size'),
       rmsNormEps: positive(config, 'rms_norm_eps', 1e-6),
-      ropeInverseFrequencies: frequencies(config, headSize),
-      contextLength: integer(config, 'max_position_embeddings', 2048, MAX_CONTEXT),
+      ropeInverseFrequencies: usableFrequencies(frequencies(config, headSize), 'config.json: the rope fields'),
+      contextLength: contextLength(config),
       tiedEmbeddings: boolean(config, 'tie_word_embeddings', false),
       bosTokenId: bos !== undefined && known('bos_token_id', bos) ? bos : null,
       eosTokenIds: [...new Set(ends.filter(id => known('eos_token_id', id)))]
@@ -50,10 +50,13 @@ export function hfLlamaConfig (config: Fields, generation: Fields | null): { con
   }
 }
 
-/** `rope_parameters` of transformers 5, or `rope_theta` and `rope_scaling` before it. */
+/**
+ * `rope_parameters` of transformers 5, or `rope_theta` and `rope_scaling` before it; of both, `rope_scaling` holds unless it
+ * is empty, and where the original context is not given it is the whole (`RotaryEmbeddingConfigMixin` of transformers 5.17).
+ */
 function frequencies (config: Fields, headSize: number): readonly number[] {
-  const parameters = config['rope_parameters'] ?? config['rope_scaling'] ?? {}
-  const name = isAbsent(config['rope_parameters']) ? 'rope_scaling' : 'rope_parameters'
+  const name = isAbsent(config['rope_scaling']) || isEmpty(config['rope_scaling']) ? 'rope_parameters' : 'rope_scaling'
+  const parameters = config[name] ?? {}
   if (typeof parameters !== 'object' || Array.isArray(parameters)) throw new MalformedModelError(`config.json: ${name} must be an object, found ${found(parameters)}`)
   const rope = parameters as Fields
   if (positive(rope, 'partial_rotary_factor', positive(config, 'partial_rotary_factor', 1)) !== 1) throw new MalformedModelError('config.json: partial_rotary_factor other than 1 is not supported')
@@ -66,10 +69,18 @@ function frequencies (config: Fields, headSize: number): readonly number[] {
     factor: positive(rope, 'factor'),
     lowFreqFactor: positive(rope, 'low_freq_factor'),
     highFreqFactor: positive(rope, 'high_freq_factor'),
-    originalContext: integer(rope, 'original_max_position_embeddings')
+    originalContext: integer(config, 'original_max_position_embeddings', integer(rope, 'original_max_position_embeddings', contextLength(config)))
   }
   if (scaling.highFreqFactor <= scaling.lowFreqFactor) throw new MalformedModelError(`config.json: ${name}: high_freq_factor ${scaling.highFreqFactor} must be above low_freq_factor ${scaling.lowFreqFactor}`)
   return llama3Scaling(plain, scaling)
+}
+
+function contextLength (config: Fields): number {
+  return integer(config, 'max_position_embeddings', 2048, MAX_CONTEXT)
+}
+
+function isEmpty (value: unknown): boolean {
+  return typeof value === 'object' && value !== null && Object.keys(value).length === 0
 }
 
 const isAbsent = (value: unknown): value is null | undefined => value === undefined || value === null
@@ -97,7 +108,7 @@ function integer (fields: Fields, field: string, otherwise?: number, max = 0x7ff
 function positive (fields: Fields, field: string, otherwise?: number): number {
   const value = fields[field] ?? otherwise
   if (value === undefined) throw new MalformedModelError(`config.json: ${field} is missing`)
-  if (typeof value !== 'number' || !(value > 0)) throw new MalformedModelError(`config.json: ${field} must be a positive number, found ${found(value)}`)
+  if (typeof value !== 'number' || !(Math.fround(value) > 0) || Math.fround(value) === Infinity) throw new MalformedModelError(`config.json: ${field} must be a positive float32 number, found ${typeof value === 'number' ? value : found(value)}`)
   return value
 }
 

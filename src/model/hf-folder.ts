@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { MalformedModelError } from '../errors.js'
 import { hfLlamaConfig } from './hf-config.js'
 import { scanJson } from './json-scan.js'
-import { HEAD, llamaTensors } from './llama-tensors.js'
+import { EMBEDDING, HEAD, llamaTensors } from './llama-tensors.js'
 import { SafetensorsFile } from './safetensors-file.js'
 import { floatFormat } from './safetensors.js'
 import type { WeightSource } from './weight-source.js'
@@ -22,13 +22,17 @@ export interface HfSource extends WeightSource {
 
 /** @throws MalformedModelError naming the file and the field or tensor */
 export function openHfLlama (folder: string): HfSource {
-  const { config, warnings } = hfLlamaConfig(readJson(folder, 'config.json'), existsSync(join(folder, 'generation_config.json')) ? readJson(folder, 'generation_config.json') : null)
+  const { config: declared, warnings } = hfLlamaConfig(readJson(folder, 'config.json'), existsSync(join(folder, 'generation_config.json')) ? readJson(folder, 'generation_config.json') : null)
   const files = weightFiles(folder)
   const opened = new Map<string, SafetensorsFile>()
   const close = (): void => { for (const file of opened.values()) file.close() }
   try {
     for (const file of files.names) opened.set(file, openWeights(folder, file))
-    const { places, unused } = resolveTensors(config, locate(opened, files.placed))
+    const located = locate(opened, files.placed)
+    const ownHead = declared.tiedEmbeddings && hasOwnHead(located)
+    if (ownHead) warnings.push(`tie_word_embeddings is true, but ${HEAD} is not the embedding again: it is used, as transformers does`)
+    const config = { ...declared, tiedEmbeddings: declared.tiedEmbeddings && !ownHead }
+    const { places, unused } = resolveTensors(config, located)
     return {
       config, name: null, licence: null, files: files.names,
       warnings: [...warnings, ...unused.map(name => `unused tensor ${JSON.stringify(name)} is ignored`)],
@@ -113,16 +117,28 @@ function locate (opened: ReadonlyMap<string, SafetensorsFile>, placed: ReadonlyM
   return located
 }
 
+const isBare = (located: Located): boolean => !located.has(EMBEDDING) && located.has(bareName(EMBEDDING))
+const bareName = (name: string): string => name.replace(/^model\./, '')
+
+/** Whether the weights have a head that differs from their embedding. */
+function hasOwnHead (located: Located): boolean {
+  const embedding = isBare(located) ? bareName(EMBEDDING) : EMBEDDING
+  const [head, table] = [located.get(HEAD), located.get(embedding)]
+  return head !== undefined && table !== undefined && !head.sameTensor(HEAD, table, embedding)
+}
+
 /** The hub also has checkpoints of the bare decoder, whose names lack `model.`. */
 function resolveTensors (config: WeightSource['config'], located: Located): { places: ReadonlyMap<string, { stored: string, file: SafetensorsFile }>, unused: string[] } {
-  const bare = !located.has('model.embed_tokens.weight') && located.has('embed_tokens.weight')
+  const bare = isBare(located)
   const places = new Map<string, { stored: string, file: SafetensorsFile }>()
   const used = new Set<string>()
   for (const { name, shape } of llamaTensors(config)) {
-    const stored = bare ? name.replace(/^model\./, '') : name
+    const own = bare ? bareName(name) : name
+    // Tied weights may also be saved under the head's name alone.
+    const stored = name === EMBEDDING && config.tiedEmbeddings && !located.has(own) && located.has(HEAD) ? HEAD : own
     const file = located.get(stored)
     const entry = file?.header.tensors.get(stored)
-    if (file === undefined || entry === undefined) throw new MalformedModelError(`${stored} is missing (config.json asks for ${config.numLayers} layers)`)
+    if (file === undefined || entry === undefined) throw new MalformedModelError(`${own} is missing (config.json asks for ${config.numLayers} layers)`)
     floatFormat(stored, entry)
     if (entry.shape.join() !== shape.join()) {
       const rows = entry.shape.length === 2 && entry.shape[1] === shape[1] && shape[0] === config.vocabSize

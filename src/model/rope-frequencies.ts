@@ -2,6 +2,8 @@
  * Angles of the rotary embedding (RoFormer, Su 2021), computed step by step in float32 as transformers'
  * modeling_rope_utils.py does, so that scaled bases have the same angles there and here.
  */
+import { MalformedModelError } from '../errors.js'
+
 const f = Math.fround
 
 /** Float32 angle per position of each of the `headSize / 2` rotated pairs. */
@@ -37,4 +39,11 @@ export function llama3Scaling (frequencies: readonly number[], { factor, lowFreq
 /** GGUF's `rope_freqs.weight`: each angle is divided by its entry. */
 export function divideFrequencies (frequencies: readonly number[], divisors: Float32Array): number[] {
   return frequencies.map((frequency, i) => f(frequency / divisors[i]!))
+}
+
+/** Angles as they came out of `source`, a part of an untrusted file. @throws MalformedModelError for one beyond float32 */
+export function usableFrequencies (frequencies: readonly number[], source: string): readonly number[] {
+  const bad = frequencies.find(frequency => !Number.isFinite(frequency))
+  if (bad !== undefined) throw new MalformedModelError(`${source} make an angle of rotation ${bad}; a finite number is expected`)
+  return frequencies
 }

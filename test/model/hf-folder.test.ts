@@ -27,6 +27,19 @@ suite('hfLlamaConfig()', () => {
     assert.deepEqual(frequenciesOf({ rope_scaling: { type: 'linear', factor: 4 } }), frequenciesOf({}).map(value => value / 4))
   })
 
+  test('of both styles the one that transformers takes', () => {
+    const parameters = { rope_type: 'default', rope_theta: 10_000 }
+    assert.deepEqual(frequenciesOf({ rope_scaling: { rope_type: 'linear', factor: 4 }, rope_parameters: parameters }), frequenciesOf({}).map(value => value / 4))
+    for (const empty of [{}, null]) assert.deepEqual(frequenciesOf({ rope_theta: 500, rope_scaling: empty, rope_parameters: parameters }), frequenciesOf({}))
+  })
+
+  test('the original context of llama3 scaling may stand beside it, or be the whole', () => {
+    const scaling = { rope_type: 'llama3', factor: 8, low_freq_factor: 1, high_freq_factor: 4 }
+    const given = (original: number): readonly number[] => frequenciesOf({ rope_scaling: { ...scaling, original_max_position_embeddings: original } })
+    assert.deepEqual(frequenciesOf({ rope_scaling: scaling }), given(64))
+    assert.deepEqual(frequenciesOf({ rope_scaling: { ...scaling, original_max_position_embeddings: 64 }, original_max_position_embeddings: 16 }), given(16))
+  })
+
   test('llama3 scaling gives the numbers of transformers', () => {
     // rope_init_fn of LlamaConfig(hidden_size=32, num_attention_heads=2, rope_theta=500000, llama3: 8, 1, 4, 32), transformers 5.17
     const scaling = { rope_type: 'llama3', factor: 8, low_freq_factor: 1, high_freq_factor: 4, original_max_position_embeddings: 32 }
@@ -64,6 +77,9 @@ suite('hfLlamaConfig()', () => {
     [{ rope_scaling: { rope_type: 'yarn', factor: 2 } }, /rope_scaling of type "yarn" is not supported/],
     [{ rope_parameters: { rope_type: 'dynamic', rope_theta: 1e4 } }, /rope_parameters of type "dynamic" is not supported/],
     [{ rope_scaling: { rope_type: 'linear' } }, /factor is missing/],
+    [{ rope_scaling: { rope_type: 'linear', factor: 1e-40 } }, /the rope fields make an angle of rotation Infinity/],
+    [{ rope_theta: Infinity }, /rope_theta must be a positive float32 number, found Infinity/],
+    [{ rms_norm_eps: 1e60 }, /rms_norm_eps must be a positive float32 number, found 1e\+60/],
     [{ partial_rotary_factor: 0.5 }, /partial_rotary_factor/],
     [{ rms_norm_eps: null, vocab_size: null }, /vocab_size is missing/]
   ]
@@ -112,6 +128,32 @@ suite('openHfLlama()', () => {
       assert.deepEqual(source.warnings, ['unused tensor "layers.7.x" is ignored'])
       source.close()
     })
+  })
+
+  const tied = JSON.stringify({ ...LLAMA, tie_word_embeddings: true })
+
+  test('takes a head that differs from the embedding it should be tied to', () => {
+    withFolder(folder => { writeFileSync(join(folder, 'config.json'), tied) }, folder => {
+      const source = openHfLlama(folder)
+      assert.equal(source.config.tiedEmbeddings, false)
+      assert.deepEqual([source.read('model.embed_tokens.weight')[0], source.read('lm_head.weight')[0]], [0, 20])
+      assert.match(source.warnings.join(), /lm_head\.weight is not the embedding again/)
+      source.close()
+    })
+  })
+
+  test('tied weights are found under either name, or under both', () => {
+    for (const absent of ['model.embed_tokens.weight', null, 'lm_head.weight']) {
+      withFolder((folder, tensors) => {
+        writeFileSync(join(folder, 'config.json'), tied)
+        tensors.set('model.embed_tokens.weight', tensors.get('lm_head.weight')!)
+        if (absent !== null) tensors.delete(absent)
+      }, folder => {
+        const source = openHfLlama(folder)
+        assert.deepEqual([source.config.tiedEmbeddings, source.read('model.embed_tokens.weight')[0], source.warnings], [true, 20, []])
+        source.close()
+      })
+    }
   })
 
   const spoilt: Array<[string, RegExp, Parameters<typeof withFolder>[0]]> = [
