@@ -6,6 +6,7 @@ import { MalformedModelError } from '../../src/errors.js'
 import { tokenizerFromJson } from '../../src/model/bpe-tokenizer.js'
 import { ChatTemplate, usableChatTemplate, type ChatMessage, type RenderOptions } from '../../src/model/chat-template.js'
 import { readGguf } from '../../src/model/gguf.js'
+import { integerOf } from '../../src/model/gguf-values.js'
 import { tokenizerFromGguf } from '../../src/model/tokenizer-gguf.js'
 import { fixturesFolder } from '../support/shared.js'
 
@@ -62,11 +63,13 @@ suite('chat templates', () => {
   test('of reference files give the recorded text and ids', { skip: folder === null && 'no reference data (PERMAFROST_FIXTURES)' }, async () => {
     for (const name of readdirSync(folder!).filter(name => name.endsWith('.json') && name !== 'manifest.json')) {
       const { chat_template: recorded } = JSON.parse(readFileSync(join(folder!, name), 'utf8')) as { chat_template: null | { cases: Array<{ messages: ChatMessage[], add_generation_prompt: boolean, text: string, ids_no_special: number[] }> } }
-      const imported = tokenizerFromGguf(readGguf(join(folder!, name.replace('.json', '.gguf'))).metadata)
+      const { metadata } = readGguf(join(folder!, name.replace('.json', '.gguf')))
+      const imported = tokenizerFromGguf(metadata)
       assert.equal(imported.chatTemplate === null, recorded === null)
       const tokenizer = tokenizerFromJson(imported.tokenizerJson)
+      const [bosToken, eosToken] = ['bos', 'eos'].map(marker => tokenizer.piece(integerOf(metadata, `tokenizer.ggml.${marker}_token_id`)))
       for (const { messages, add_generation_prompt, text, ids_no_special } of recorded?.cases ?? []) {
-        const rendered = await renderChatTemplate(imported.chatTemplate!, messages, { addGenerationPrompt: add_generation_prompt })
+        const rendered = await renderChatTemplate(imported.chatTemplate!, messages, { addGenerationPrompt: add_generation_prompt, bosToken: bosToken!, eosToken: eosToken! })
         assert.equal(rendered, text)
         assert.deepEqual(tokenizer.encode(rendered, { addSpecial: false, parseSpecial: true }), ids_no_special)
       }

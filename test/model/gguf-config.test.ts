@@ -20,9 +20,12 @@ function llama (more: Readonly<Record<string, GgufValue>>): Gguf {
   return { version: 3, metadata, tensors: new Map([[embedding.name, embedding]]), warnings: [] }
 }
 
+function frequencies (more: Readonly<Record<string, GgufValue>>): readonly number[] {
+  return ggufLlamaConfig(llama(more), null).config.ropeInverseFrequencies
+}
+
 suite('ggufLlamaConfig()', () => {
   test('divides the angles by a linear scaling, under its name of today and of old', () => {
-    const frequencies = (more: Readonly<Record<string, GgufValue>>): readonly number[] => ggufLlamaConfig(llama(more), null).config.ropeInverseFrequencies
     const halved = frequencies({}).map(value => value / 2)
     const factor = scalar('float32', 2)
     assert.deepEqual(frequencies({ 'llama.rope.scaling.type': scalar('string', 'linear'), 'llama.rope.scaling.factor': factor }), halved)
@@ -32,7 +35,7 @@ suite('ggufLlamaConfig()', () => {
 
   const refused: Array<[what: string, Gguf, ropeFreqs: Float32Array | null, RegExp]> = [
     ['a scaling that makes angles infinite', llama({ 'llama.rope.scaling.factor': scalar('float32', 1e-40) }), null, /make an angle of rotation Infinity/],
-    ['divisors that make angles infinite', llama({}), Float32Array.of(1, 1e-40), /make an angle of rotation Infinity/],
+    ['divisors that make angles infinite', llama({}), Float32Array.of(1, 1e-42), /make an angle of rotation Infinity/],
     ['an epsilon beyond float32', llama({ 'llama.attention.layer_norm_rms_epsilon': scalar('float64', 1e60) }), null, /rms_epsilon is 1e\+60; a positive float32 number/],
     ['an epsilon that float32 makes 0', llama({ 'llama.attention.layer_norm_rms_epsilon': scalar('float64', 1e-60) }), null, /rms_epsilon is 1e-60; a positive float32 number/]
   ]
