@@ -1,6 +1,6 @@
 /** How every benchmark speaks: a table for people, one JSON line of raw numbers for machines. */
 import { cpus, totalmem } from 'node:os'
-import { mkdirSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { PROJECT_ROOT, VERSION } from '../src/project.js'
 
@@ -32,8 +32,11 @@ export function report (name: string, tables: readonly Table[], raw: unknown, js
   process.stdout.write(json ? JSON.stringify(result) + '\n' : text)
 }
 
-export function median (values: readonly number[]): number {
-  const sorted = [...values].sort((a, b) => a - b)
-  const middle = sorted.length >> 1
-  return sorted.length % 2 === 1 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2
+/** The raw result that `report` wrote last; null when there is none. */
+export function readReport (name: string): unknown {
+  try {
+    return (JSON.parse(readFileSync(join(PROJECT_ROOT, 'bench', 'results', `${name}.json`), 'utf8')) as { raw: unknown }).raw
+  } catch {
+    return null
+  }
 }

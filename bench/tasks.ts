@@ -1,7 +1,8 @@
 /**
  * `npm run bench -- tasks [set ...] [--json]`: what the defaults reach on real data through the whole service: upload,
  * train, publish, serve. Classification is compared with the base asked through its chat template, table-to-text with
- * the base continuing the same text. Each finished set is written at once, so an interrupted run keeps what it has.
+ * the base continuing the same text. Each finished set is written at once and stands beside what earlier runs wrote of
+ * the others, so a long run can be stopped and gone on with.
  */
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
@@ -12,7 +13,7 @@ import { corpusBleu } from '../src/metrics/bleu.js'
 import { dataFolder } from './data-folder.js'
 import { defaultBaseSource } from './default-base.js'
 import { BenchFailure } from './failure.js'
-import { type Table, report } from './report.js'
+import { readReport, type Table, report } from './report.js'
 import { type BenchService, startBenchService } from './service.js'
 import { readRows } from './texts.js'
 
@@ -41,7 +42,7 @@ const GENERATION_INPUTS = 80
 
 interface Row { readonly input: string, readonly target: string, readonly references?: readonly string[] }
 interface Outcome { readonly label?: string, readonly text?: string, readonly error?: { readonly code: string, readonly message: string } }
-interface Score { readonly set: string, readonly metric: string, readonly base: number, readonly tuned: number, readonly torch: number, readonly wanted: number, readonly minutes: number, readonly rowsSeen: number, readonly steps: number, readonly testRows: number, readonly validation: unknown }
+interface Score { readonly model: string, readonly measuredAt: string, readonly set: string, readonly metric: string, readonly base: number, readonly tuned: number, readonly torch: number, readonly wanted: number, readonly minutes: number, readonly rowsSeen: number, readonly steps: number, readonly testRows: number, readonly validation: unknown }
 
 async function inferAll (client: ApiClient, task: string, inputs: readonly string[], options: object): Promise<string[]> {
   const answers: string[] = []
@@ -91,7 +92,7 @@ async function classification (client: ApiClient, base: string, set: TaskSet, tr
   const before = await zeroShot(client, base, test, labels)
   const run = await trainTask(client, set, training, labels)
   const answers = await inferAll(client, set.name, test.map(row => row.input), {})
-  return { set: set.name, metric: 'accuracy %', base: before, tuned: 100 * accuracy(answers, test.map(row => row.target)), torch: set.torch, wanted: set.wanted, testRows: test.length, ...run }
+  return { model: base, measuredAt: new Date().toISOString(), set: set.name, metric: 'accuracy %', base: before, tuned: 100 * accuracy(answers, test.map(row => row.target)), torch: set.torch, wanted: set.wanted, testRows: test.length, ...run }
 }
 
 async function generation (client: ApiClient, base: string, set: TaskSet, training: readonly Row[], rows: readonly Row[]): Promise<Score> {
@@ -101,15 +102,21 @@ async function generation (client: ApiClient, base: string, set: TaskSet, traini
   const before = corpusBleu(await inferAll(client, base, test.map(row => `${row.input}\n`), options), references)
   const run = await trainTask(client, set, training, null)
   const after = corpusBleu((await inferAll(client, set.name, test.map(row => row.input), options)).map(text => text.trim()), references)
-  return { set: set.name, metric: 'BLEU', base: before, tuned: after, torch: set.torch, wanted: set.wanted, testRows: test.length, ...run }
+  return { model: base, measuredAt: new Date().toISOString(), set: set.name, metric: 'BLEU', base: before, tuned: after, torch: set.torch, wanted: set.wanted, testRows: test.length, ...run }
 }
 
 function table (base: string, scores: readonly Score[]): Table {
   return {
     title: `Tasks on ${base}, defaults, through the service`,
-    columns: ['set', 'metric', 'base without prompt', 'tuned', 'torch', 'wanted', 'minutes', 'steps', 'rows seen', 'test rows'],
-    rows: scores.map(score => [score.set, score.metric, score.base.toFixed(1), score.tuned.toFixed(1), score.torch, `>= ${score.wanted}`, score.minutes.toFixed(1), score.steps, score.rowsSeen, score.testRows])
+    columns: ['set', 'metric', 'base without prompt', 'tuned', 'torch', 'wanted', 'minutes', 'steps', 'rows seen', 'test rows', 'measured'],
+    rows: scores.map(score => [score.set, score.metric, score.base.toFixed(1), score.tuned.toFixed(1), score.torch, `>= ${score.wanted}`, score.minutes.toFixed(1), score.steps, score.rowsSeen, score.testRows, score.measuredAt.slice(0, 16)])
   }
+}
+
+/** What earlier runs wrote of other sets on the same base. */
+function earlierScores (base: string, sets: readonly TaskSet[]): Score[] {
+  const earlier = (readReport('tasks') ?? []) as Score[]
+  return earlier.filter(score => score.model === base && !sets.some(set => set.name === score.set))
 }
 
 function setNamed (name: string): TaskSet {
@@ -128,7 +135,7 @@ export async function tasks (args: string[]): Promise<void> {
   try {
     const { client } = service
     const { data: [base] } = await client.get<{ data: Array<{ name: string }> }>('/v1/bases')
-    const scores: Score[] = []
+    const scores = earlierScores(base!.name, sets)
     for (const set of sets) {
       const folder = join(data, set.name)
       const training = (readRows(join(folder, 'train.jsonl')) as Row[]).slice(0, set.rows)
