@@ -22,7 +22,7 @@ const EXAMPLES: readonly Example[] = [
     task: {
       name: 'intent-router',
       description: 'What a voice assistant is asked to do, one of seven intents (trained on 1,000 rows of SNIPS, CC0 1.0)',
-      example_input: 'put on some piano music for dinner'
+      example_input: 'will it rain in Lisbon tomorrow'
     },
     data: 'snips'
   },

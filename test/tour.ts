@@ -61,9 +61,9 @@ async function tour (): Promise<void> {
       console.log(`published after ${minutes.toFixed(1)} minutes${minutes > MINUTES_TO_PUBLISH ? `, more than the ${MINUTES_TO_PUBLISH} of a quiet machine` : ''}`)
     })
     await timed('first answer', async () => {
-      const { version, label } = JSON.parse(await command('infer', TASK, 'put on some piano music', '--json')) as { version: number, label: string }
+      const { version, label } = JSON.parse(await command('infer', TASK, 'will it rain in Lisbon tomorrow', '--json')) as { version: number, label: string }
       check(version === 1, `version ${version} answers, not the new one`)
-      check(label === 'play music', `the answer is "${label}"`)
+      check(label === 'get weather', `the answer is "${label}"`)
     })
     await timed('evaluate', async () => {
       const { rows, errors, metrics } = JSON.parse(await command('eval', TASK, join(SNIPS, 'test.jsonl'), '--json')) as { rows: number, errors: number, metrics: { accuracy: number } }
