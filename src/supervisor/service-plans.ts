@@ -8,7 +8,7 @@ import type { Config } from '../config.js'
 import { inferenceAddress } from '../inference/client-address.js'
 import { HttpInferenceClient } from '../inference/client.js'
 import { recordChild } from './leftovers.js'
-import { lowerPriority } from './lower-priority.js'
+import { setNiceness } from './niceness.js'
 import { serviceUrl } from './service-url.js'
 import type { ProcessPlan } from './supervised-process.js'
 
@@ -18,9 +18,11 @@ const GRACE_MS = 30_000
 const POLL_MS = 25
 /**
  * On a machine that does it all, the api waits for a core behind whoever computes, and it needs one for a moment only:
- * with equal priorities its event loop stands still for a whole step of the model. Serving comes before training.
+ * with equal priorities its event loop stands still for a whole step of the model. Serving comes before training. Only
+ * a privileged user's api goes before the rest: 16 streams beside a training job on 2 cores, p99 of its event loop
+ * sampled each 10 ms, 16.8 ms so and 21 to 30 ms at 0.
  */
-const NICENESS = { api: 0, inference: 5, worker: 10 } as const
+const NICENESS = { api: -10, inference: 5, worker: 10 } as const
 
 export interface PlanContext {
   readonly config: Config
@@ -65,7 +67,7 @@ function plan (name: string, verb: keyof typeof NICENESS, { env, logs, children 
       closeSync(output)
       if (child.pid !== undefined) {
         recordChild(children, child.pid)
-        if (NICENESS[verb] > 0) void lowerPriority(child.pid, NICENESS[verb])
+        void setNiceness(child.pid, NICENESS[verb])
       }
       return child
     },

@@ -4,14 +4,14 @@ import { once } from 'node:events'
 import { existsSync, readFileSync } from 'node:fs'
 import { getPriority } from 'node:os'
 import { test } from 'node:test'
-import { lowerPriority } from '../../src/supervisor/lower-priority.js'
+import { setNiceness } from '../../src/supervisor/niceness.js'
 
-test('lowerPriority(): the process and the session it leads give way, and an ended one is no error', async () => {
+test('setNiceness(): the process and the session it leads give way, and an ended one is no error', async () => {
   const children = [1, 2].map(() => spawn(process.execPath, ['-e', 'process.stdin.resume()'], { stdio: ['pipe', 'ignore', 'inherit'], detached: true }))
   const ends = children.map(child => once(child, 'exit'))
   try {
     // Together: a kernel that takes one change at a time is asked again.
-    await Promise.all(children.map(async child => await lowerPriority(child.pid!, 10)))
+    await Promise.all(children.map(async child => await setNiceness(child.pid!, 10)))
     for (const { pid } of children) {
       assert.equal(getPriority(pid), Math.max(10, getPriority()))
       const session = `/proc/${pid}/autogroup`
@@ -23,5 +23,19 @@ test('lowerPriority(): the process and the session it leads give way, and an end
     for (const child of children) child.stdin!.end()
     await Promise.all(ends)
   }
-  await lowerPriority(children[0]!.pid!, 10)
+  await setNiceness(children[0]!.pid!, 10)
+})
+
+test('setNiceness(): below 0 it holds where the user may, and is no error where not', async () => {
+  const child = spawn(process.execPath, ['-e', 'process.stdin.resume()'], { stdio: ['pipe', 'ignore', 'inherit'], detached: true })
+  const end = once(child, 'exit')
+  try {
+    const before = getPriority(child.pid)
+    await setNiceness(child.pid!, -5)
+    // Whether a user may is the kernel's to say, also of root in a container.
+    assert.ok([-5, before].includes(getPriority(child.pid)), `niceness ${getPriority(child.pid)}`)
+  } finally {
+    child.stdin.end()
+    await end
+  }
 })
