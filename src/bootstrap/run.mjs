@@ -35,6 +35,9 @@ async function prepare () {
   })
 }
 
+// As in the command line (src/cli/main.ts), for tests and benchmarks.
+process.env.ORT_DISABLE_TELEMETRY = '1'
+
 const [target, ...rest] = process.argv.slice(2)
 const problem = platformProblem(process)
 if (problem !== null) {

@@ -20,6 +20,10 @@ const VERBS: Readonly<Record<string, () => Promise<Verb>>> = {
   keys: async () => (await import('./verbs/keys.js')).verb
 }
 
+// ONNX Runtime reports its use to its makers, and keeps a log of that among the temporary files, unless it is told not to
+// before it loads; children inherit it.
+process.env['ORT_DISABLE_TELEMETRY'] = '1'
+
 async function run ([name, ...args]: readonly string[]): Promise<number> {
   if (name === '--version') {
     console.log(VERSION)
