@@ -42,6 +42,20 @@ function scaleAndMin (b: Uint8Array, at: number, j: number): number {
   return low & 15 | b[at + j - 4]! >> 6 << 4 | (low >> 4 | b[at + j]! >> 6 << 4) << 6
 }
 
+/** 8 sub-blocks of 32 nibbles from `quantsAt` on, each with a scale and a minimum; `upper` gives the bits above a nibble. */
+function nibblesAboveMinima (b: Uint8Array, at: number, half: Float32Array, y: Float32Array, to: number, quantsAt: number, upper: (sub: number, l: number) => number): void {
+  const d = scaleAt(b, at, half)
+  const dmin = scaleAt(b, at + 2, half)
+  for (let sub = 0; sub < 8; sub++) {
+    const packed = scaleAndMin(b, at + 4, sub)
+    const scale = d * (packed & 63)
+    const min = dmin * (packed >> 6)
+    const quants = quantsAt + (sub >> 1) * 32
+    const shift = (sub & 1) * 4
+    for (let l = 0; l < 32; l++) y[to + sub * 32 + l] = scale * (b[quants + l]! >> shift & 15 | upper(sub, l)) - min
+  }
+}
+
 const BLOCKS: { readonly [T in QuantisedType]: Block } = {
   // d, 32 signed bytes
   Q8_0: (b, at, half, y, to) => {
@@ -117,34 +131,9 @@ const BLOCKS: { readonly [T in QuantisedType]: Block } = {
     }
   },
   // d, dmin, 12 bytes of 8 scales and minima, 128 bytes of two quants
-  Q4_K: (b, at, half, y, to) => {
-    const d = scaleAt(b, at, half)
-    const dmin = scaleAt(b, at + 2, half)
-    for (let sub = 0; sub < 8; sub++) {
-      const packed = scaleAndMin(b, at + 4, sub)
-      const scale = d * (packed & 63)
-      const min = dmin * (packed >> 6)
-      const quants = at + 16 + (sub >> 1) * 32
-      const shift = (sub & 1) * 4
-      for (let l = 0; l < 32; l++) y[to + sub * 32 + l] = scale * (b[quants + l]! >> shift & 15) - min
-    }
-  },
+  Q4_K: (b, at, half, y, to) => { nibblesAboveMinima(b, at, half, y, to, at + 16, () => 0) },
   // d, dmin, 12 bytes of 8 scales and minima, 32 bytes of fifth bits, 128 bytes of two quants
-  Q5_K: (b, at, half, y, to) => {
-    const d = scaleAt(b, at, half)
-    const dmin = scaleAt(b, at + 2, half)
-    for (let sub = 0; sub < 8; sub++) {
-      const packed = scaleAndMin(b, at + 4, sub)
-      const scale = d * (packed & 63)
-      const min = dmin * (packed >> 6)
-      const quants = at + 48 + (sub >> 1) * 32
-      const shift = (sub & 1) * 4
-      for (let l = 0; l < 32; l++) {
-        const q = b[quants + l]! >> shift & 15 | (b[at + 16 + l]! >> sub & 1) << 4
-        y[to + sub * 32 + l] = scale * q - min
-      }
-    }
-  },
+  Q5_K: (b, at, half, y, to) => { nibblesAboveMinima(b, at, half, y, to, at + 48, (sub, l) => (b[at + 16 + l]! >> sub & 1) << 4) },
   // 128 bytes of low nibbles, 64 bytes of four upper bit pairs, 16 signed scales, d
   Q6_K: (b, at, half, y, to) => {
     const d = scaleAt(b, at + 208, half)

@@ -42,10 +42,11 @@ suite('lockHome()', () => {
   test('of starts that find one dead lock at once, one wins', async () => {
     await writeFile(file, '999999999 1')
     const script = `const { lockHome } = await import('${MODULE}')
-      await new Promise(resolve => setTimeout(resolve, ${Date.now() + 400} - Date.now()))
-      try { lockHome('${file}'); console.log('won') } catch (error) { console.log(error.name) }
-      process.stdin.resume()`
+      process.stdin.once('data', () => { try { lockHome('${file}'); console.log('won') } catch (error) { console.log(error.name) } })
+      console.log('ready')`
     const starts = Array.from({ length: 6 }, () => spawn(process.execPath, ['--input-type=module', '-e', script], { stdio: ['pipe', 'pipe', 'inherit'] }))
+    await Promise.all(starts.map(async child => await once(child.stdout, 'data')))
+    for (const child of starts) child.stdin.write('go')
     const answers = await Promise.all(starts.map(async child => String((await once(child.stdout, 'data'))[0]).trim()))
     for (const child of starts) child.stdin.end()
     assert.deepEqual(answers.sort(), ['HomeInUseError', 'HomeInUseError', 'HomeInUseError', 'HomeInUseError', 'HomeInUseError', 'won'])
