@@ -6,7 +6,7 @@ import { availableParallelism } from 'node:os'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Worker as QueueWorker, WaitingError, type Job, type WorkerOptions } from 'bullmq'
 import type { Logger } from 'pino'
-import { type Config, ConfigError } from '../src/config.js'
+import { badConfig, type Config } from '../src/config.js'
 import { createLogger } from '../src/logger.js'
 import { openBase } from '../src/model/base.js'
 import { RedisRegistry } from '../src/registry/redis-registry.js'
@@ -30,8 +30,8 @@ const GRACE_MS = 20_000
 export async function runWorker (config: Config, timing: Pick<WorkerOptions, 'lockDuration' | 'stalledInterval'> = {}): Promise<void> {
   const logger = createLogger('worker', config.LOG_LEVEL)
   const { BASE_FOLDER: baseFolder, REDIS_URL: url } = config
-  if (baseFolder === undefined) throw new ConfigError('bad configuration\n  BASE_FOLDER: the folder of an imported base is needed')
-  if (url === undefined) throw new ConfigError('bad configuration\n  REDIS_URL: a worker needs the service\'s Redis')
+  if (baseFolder === undefined) throw badConfig('BASE_FOLDER: the folder of an imported base is needed')
+  if (url === undefined) throw badConfig('REDIS_URL: a worker needs the service\'s Redis')
   const stopping = stopSignal()
   const base = await openBase(baseFolder)
   const stores = await openStores(config)

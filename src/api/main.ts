@@ -2,7 +2,7 @@
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Logger } from 'pino'
-import { type Config, ConfigError } from '../config.js'
+import { badConfig, type Config } from '../config.js'
 import { HttpInferenceClient } from '../inference/client.js'
 import { inferenceAddress } from '../inference/client-address.js'
 import { createLogger } from '../logger.js'
@@ -21,8 +21,8 @@ const GRACE_MS = 25_000
 /** Resolves when the process was told to stop and every request has its answer. @throws Error when it cannot start */
 export async function runApi (config: Config): Promise<void> {
   const logger = createLogger('api', config.LOG_LEVEL)
-  if (config.BASE_FOLDER === undefined) throw new ConfigError('bad configuration\n  BASE_FOLDER: the folder of an imported base is needed')
-  if (config.REDIS_URL === undefined) throw new ConfigError('bad configuration\n  REDIS_URL: the api needs a Redis server')
+  if (config.BASE_FOLDER === undefined) throw badConfig('BASE_FOLDER: the folder of an imported base is needed')
+  if (config.REDIS_URL === undefined) throw badConfig('REDIS_URL: the api needs a Redis server')
   const stopping = stopSignal()
   const base = await openBase(config.BASE_FOLDER)
   const tokenizer = await loadTokenizer(base.folder)

@@ -1,5 +1,5 @@
 import { join } from 'node:path'
-import { ConfigError, type Config } from '../config.js'
+import { badConfig, type Config } from '../config.js'
 
 /** Where the inference process listens, in the words of node:net and node:http. */
 export type InferenceAddress = { readonly socketPath: string } | { readonly host: string, readonly port: number }
@@ -11,7 +11,7 @@ export function inferenceAddress (config: Pick<Config, 'INFERENCE_URL' | 'PERMAF
   if (url.startsWith('unix:/')) return { socketPath: url.slice('unix:'.length) }
   const parsed = URL.canParse(url) ? new URL(url) : null
   if (parsed === null || parsed.protocol !== 'http:' || parsed.pathname !== '/' || parsed.port === '') {
-    throw new ConfigError(`bad configuration\n  INFERENCE_URL: ${url} is neither unix:/path/to.sock nor http://host:port`)
+    throw badConfig(`INFERENCE_URL: ${url} is neither unix:/path/to.sock nor http://host:port`)
   }
   return { host: parsed.hostname, port: Number(parsed.port) }
 }

@@ -5,7 +5,7 @@ import { availableParallelism } from 'node:os'
 import { dirname } from 'node:path'
 import type { Server } from 'node:http'
 import type { Logger } from 'pino'
-import { ConfigError, type Config } from '../config.js'
+import { badConfig, type Config } from '../config.js'
 import { ServiceError } from '../errors.js'
 import { createLogger } from '../logger.js'
 import { openBase, type Base } from '../model/base.js'
@@ -25,7 +25,7 @@ const FLUSH_MS = 1000
 /** Resolves when the process was told to stop and everything is closed. @throws Error when it cannot start */
 export async function runInference (config: Config): Promise<void> {
   const logger = createLogger('inference', config.LOG_LEVEL)
-  if (config.BASE_FOLDER === undefined) throw new ConfigError('bad configuration\n  BASE_FOLDER: the folder of an imported base is needed')
+  if (config.BASE_FOLDER === undefined) throw badConfig('BASE_FOLDER: the folder of an imported base is needed')
   const address = inferenceAddress(config)
   const base = await openBase(config.BASE_FOLDER)
   const stopping = stopSignal()

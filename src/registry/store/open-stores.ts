@@ -1,6 +1,6 @@
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { type Config, ConfigError } from '../../config.js'
+import { badConfig, type Config } from '../../config.js'
 import type { ArtifactStore } from './artifact-store.js'
 import { FileObjectStore } from './file-store.js'
 import { ObjectArtifactStore } from './object-artifact-store.js'
@@ -20,10 +20,10 @@ export async function openStores (config: Pick<Config, 'ARTIFACT_STORE' | 'PERMA
 function folderOf (config: Pick<Config, 'ARTIFACT_STORE' | 'PERMAFROST_HOME'>): string {
   if (config.ARTIFACT_STORE === undefined) return join(config.PERMAFROST_HOME, 'store')
   // `file:folder` would silently mean `/folder`: a URL has no relative paths.
-  if (!config.ARTIFACT_STORE.startsWith('file:/')) throw new ConfigError(`bad configuration\n  ARTIFACT_STORE: ${config.ARTIFACT_STORE} is not file: and an absolute path`)
+  if (!config.ARTIFACT_STORE.startsWith('file:/')) throw badConfig(`ARTIFACT_STORE: ${config.ARTIFACT_STORE} is not file: and an absolute path`)
   try {
     return fileURLToPath(config.ARTIFACT_STORE)
   } catch (cause) {
-    throw new ConfigError(`bad configuration\n  ARTIFACT_STORE: ${config.ARTIFACT_STORE} is not a local folder`, { cause })
+    throw badConfig(`ARTIFACT_STORE: ${config.ARTIFACT_STORE} is not a local folder: ${(cause as Error).message}`)
   }
 }
