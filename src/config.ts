@@ -1,3 +1,4 @@
+import { createHmac } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { homedir } from 'node:os'
 import { join } from 'node:path'
@@ -21,7 +22,7 @@ export const ConfigSchema = Type.Object({
   INFERENCE_URL: Type.Optional(Type.String({ description: 'api: unix:/path/to.sock or http://host:port of the inference processes, separated by commas; absent: those that have registered in Redis' })),
   INFERENCE_LISTEN: Type.Optional(Type.String({ description: 'unix:/path/to.sock or http://address:port where the inference process listens; absent: a socket under PERMAFROST_HOME' })),
   INFERENCE_ADVERTISE: Type.Optional(Type.String({ description: 'http://host:port under which the api reaches this inference process; absent: its address on the way to Redis, and the port it listens on' })),
-  INFERENCE_SECRET: Type.Optional(Type.String({ ...SECRET, minLength: 16, description: 'shared by api and inference processes; needed to listen on TCP' })),
+  INFERENCE_SECRET: Type.Optional(Type.String({ ...SECRET, minLength: 16, description: 'shared by api and inference processes, needed to listen on TCP; absent: derived from REDIS_PASSWORD' })),
   HEALTH_PORT: Type.Optional(Type.Integer({ minimum: 0, maximum: 65535, description: 'port of /healthz, /readyz and /metrics of api, inference and worker; absent: none' })),
   FIRST_API_KEY: Type.Optional(Type.String({ ...SECRET, description: 'pf_ and 43 of A-Z, a-z, 0-9, "_" and "-": the api makes it the first key of a new registry' })),
   INFERENCE_THREADS: Type.Integer({ default: 0, minimum: 0, maximum: 256, description: 'intra-op threads of the engine; 0: one for each core' }),
@@ -54,7 +55,7 @@ export function loadConfig (env: NodeJS.ProcessEnv): Config {
   const value = Value.Convert(ConfigSchema, Value.Default(ConfigSchema, Value.Clean(ConfigSchema, present)))
   const problems = [...Value.Errors(ConfigSchema, value)].map(error => `${error.path.slice(1)}: ${error.message}`)
   if (problems.length > 0) throw badConfig(...new Set(problems))
-  return Object.freeze(withRedisPassword(value as Config))
+  return Object.freeze(withInferenceSecret(withRedisPassword(value as Config)))
 }
 
 /** @param problems each `NAME: what is wrong` */
@@ -69,7 +70,9 @@ function secretsFromFiles (env: NodeJS.ProcessEnv): Record<string, string> {
     const file = env[`${name}_FILE`]
     if (setting['secret'] !== true || file === undefined || file === '') continue
     try {
-      found[name] = readFileSync(file, 'utf8').trim()
+      const secret = readFileSync(file, 'utf8').trim()
+      // As with variables: a file that is there and empty counts as absent.
+      if (secret !== '') found[name] = secret
     } catch (error) {
       throw badConfig(`${name}_FILE: ${(error as Error).message}`)
     }
@@ -85,4 +88,10 @@ function withRedisPassword (config: Config): Config {
   const withPassword = new URL(url)
   withPassword.password = encodeURIComponent(password)
   return { ...config, REDIS_URL: withPassword.href }
+}
+
+/** Who knows the password of Redis can register an inference process already, so a second secret would guard nothing more. */
+function withInferenceSecret (config: Config): Config {
+  if (config.INFERENCE_SECRET !== undefined || config.REDIS_PASSWORD === undefined) return config
+  return { ...config, INFERENCE_SECRET: createHmac('sha256', config.REDIS_PASSWORD).update('permafrost inference').digest('hex') }
 }

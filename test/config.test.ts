@@ -17,6 +17,8 @@ suite('configuration', () => {
     assert.equal(loadConfig({ INFERENCE_SECRET_FILE: file, INFERENCE_SECRET: 'from the variable' }).INFERENCE_SECRET, 'from the variable')
     assert.equal(loadConfig({ INFERENCE_SECRET_FILE: file, INFERENCE_SECRET: '' }).INFERENCE_SECRET, 'from the mounted file')
     assert.throws(() => loadConfig({ INFERENCE_SECRET_FILE: join(folder, 'absent') }), (error: unknown) => error instanceof ConfigError && /INFERENCE_SECRET_FILE: ENOENT/.test(error.message))
+    await writeFile(join(folder, 'empty'), '\n')
+    assert.equal(loadConfig({ INFERENCE_SECRET_FILE: join(folder, 'empty') }).INFERENCE_SECRET, undefined)
     // Only secrets: a setting that is none has no such variable.
     assert.equal(loadConfig({ LOG_LEVEL_FILE: file }).LOG_LEVEL, 'info')
   })
@@ -30,10 +32,14 @@ suite('configuration', () => {
     })
   })
 
-  test('the password of Redis is put into its URL, whatever it is made of', () => {
+  test('the password of Redis is put into its URL, whatever it is made of, and gives the secret of the inference processes', () => {
     const { REDIS_URL: url } = loadConfig({ REDIS_URL: 'redis://cache:6379/1', REDIS_PASSWORD: 'p@ss/w%rd:?#' })
     const parsed = new URL(url!)
     assert.deepEqual([decodeURIComponent(parsed.password), parsed.host, parsed.pathname], ['p@ss/w%rd:?#', 'cache:6379', '/1'])
+    const [one, again, other] = ['a', 'a', 'b'].map(password => loadConfig({ REDIS_URL: 'redis://cache:6379', REDIS_PASSWORD: password }).INFERENCE_SECRET)
+    assert.match(one!, /^[0-9a-f]{64}$/)
+    assert.equal(one, again)
+    assert.notEqual(one, other)
     assert.throws(() => loadConfig({ REDIS_URL: '/run/redis.sock', REDIS_PASSWORD: 'secret' }), /REDIS_URL/)
   })
 })
