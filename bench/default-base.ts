@@ -2,13 +2,13 @@
 import { mkdir } from 'node:fs/promises'
 import type { Config } from '../src/config.js'
 import type { Base } from '../src/model/base.js'
-import { acquireModel } from '../src/supervisor/base-model.js'
+import { baseSource } from '../src/supervisor/base-model.js'
 import { homePaths } from '../src/supervisor/home.js'
 import { importInOwnProcess } from '../src/supervisor/import-base.js'
 
 /** Its file or folder, fetched when it is not on this machine yet. @throws Error that says what to do */
-export async function defaultBaseSource ({ PERMAFROST_BASE, PERMAFROST_HOME, HF_ENDPOINT, HF_TOKEN }: Config): Promise<string> {
-  return PERMAFROST_BASE ?? await acquireModel(homePaths(PERMAFROST_HOME).models, line => { process.stderr.write(`${line}\n`) }, { hub: { endpoint: HF_ENDPOINT, token: HF_TOKEN } })
+export async function defaultBaseSource (config: Config): Promise<string> {
+  return await baseSource(config, line => { process.stderr.write(`${line}\n`) })
 }
 
 /** @throws Error that says what to do */

@@ -9,9 +9,8 @@ import { loadConfig } from '../src/config.js'
 import { isDigest } from '../src/digest.js'
 import { PROJECT_ROOT } from '../src/project.js'
 import { openStores } from '../src/registry/store/open-stores.js'
-import { acquireModel } from '../src/supervisor/base-model.js'
+import { acquireDefaultModel } from '../src/supervisor/base-model.js'
 import { EXAMPLE_TASK_FILE, type ExampleTask } from '../src/supervisor/example-prompts.js'
-import { homePaths } from '../src/supervisor/home.js'
 import { type BenchService, startBenchService } from './service.js'
 
 /** `data` is a folder of `examples`; the prompt is under its licence. */
@@ -61,7 +60,7 @@ async function ship (service: BenchService, { task, data }: Example): Promise<vo
 }
 
 const config = loadConfig(process.env)
-const model = await acquireModel(homePaths(config.PERMAFROST_HOME).models, line => console.log(line), { hub: { endpoint: config.HF_ENDPOINT, token: config.HF_TOKEN } })
+const model = await acquireDefaultModel(config, line => console.log(line))
 const service = await startBenchService(model)
 try {
   for (const example of EXAMPLES) {

