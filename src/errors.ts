@@ -13,7 +13,7 @@ export const ERROR_CODES = [
   'alias_moved',
   'bad_line', 'empty_file', 'one_label', 'unknown_label', 'not_finite', 'wrong_base', 'malformed_artifact', 'gate_failed',
   'rate_limited', 'quota_exceeded',
-  'internal', 'artifact_corrupt',
+  'internal', 'artifact_corrupt', 'newer_schema',
   'starting', 'saturated', 'inference_unavailable', 'registry_unavailable'
 ] as const
 export type ErrorCode = typeof ERROR_CODES[number]
@@ -43,6 +43,9 @@ export class ServiceError extends Error {
     this.retryAfter = details.retryAfter
   }
 }
+
+/** What is needed is not there yet and may come by itself: a process that is starting waits for it. */
+export class NotYetError extends Error { override readonly name = 'NotYetError' }
 
 /** The file itself is wrong, so retrying cannot help. `message` names tensor, key or offset and the limit. */
 export class MalformedModelError extends Error { override readonly name = 'MalformedModelError' }

@@ -39,6 +39,7 @@ const MEANING: Record<ErrorCode, string> = {
   quota_exceeded: 'The tenant\'s quota is used up; `Retry-After` says when it is renewed.',
   internal: 'A mistake of ours; the log has it under the request id.',
   artifact_corrupt: 'Stored bytes do not match their digest; nothing is served from them.',
+  newer_schema: 'A newer version of Permafrost stored it; the message names it and both schemas.',
   starting: 'The model is being loaded; `Retry-After`.',
   saturated: 'All slots and the queue are full; `Retry-After`.',
   inference_unavailable: 'The inference process does not answer; it is restarted, `Retry-After`.',

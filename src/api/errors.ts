@@ -43,6 +43,7 @@ export const STATUS: Record<ErrorCode, number> = {
   quota_exceeded: 429,
   internal: 500,
   artifact_corrupt: 500,
+  newer_schema: 500,
   starting: 503,
   saturated: 503,
   inference_unavailable: 503,

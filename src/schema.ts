@@ -1,0 +1,28 @@
+/**
+ * The schema of everything that is stored: records in Redis, jobs in the queue, objects in the store, bases. What a newer
+ * version has written is refused by its name, never read as if it were today's.
+ */
+import { ServiceError } from './errors.js'
+
+/** Raised when a version begins to write what the last one would misread. `test/stored-version-1` holds all that schema 1 wrote. */
+export const SCHEMA = 1
+
+/**
+ * @param what names the record in the error: `task snips`
+ * @throws newer_schema when a newer version wrote it; Error when no version did
+ */
+export function checkSchema (what: string, schema: unknown): void {
+  refuseNewerSchema(what, schema)
+  if (Number(schema) !== SCHEMA) throw new Error(`${what} is stored with schema ${String(schema)}, which no version has`)
+}
+
+/** For what is checked in other ways too. @throws newer_schema */
+export function refuseNewerSchema (what: string, schema: unknown): void {
+  const number = Number(schema)
+  if (!Number.isInteger(number) || number <= SCHEMA) return
+  throw new ServiceError('newer_schema', `${what} is stored with schema ${number}, this version of Permafrost reads schema ${SCHEMA}`)
+}
+
+export function isOfNewerSchema (error: unknown): error is ServiceError {
+  return error instanceof ServiceError && error.code === 'newer_schema'
+}
