@@ -7,13 +7,12 @@ import { encodeSafetensors } from '../src/model/safetensors-writer.js'
 import { floatValues, parseSafetensors } from '../src/model/safetensors.js'
 import { checkpointPrefix } from '../src/registry/store/object-keys.js'
 import type { ObjectStore } from '../src/registry/store/object-store.js'
+import { refuseNewerSchema, SCHEMA } from '../src/schema.js'
 import type { TrainingJobData } from '../src/training/job.js'
 import type { DivergenceState } from './divergence.js'
 import type { Parameter } from './parameter.js'
 import type { Metrics } from './training-model.js'
 import { createOptimizer, type TrainingState } from './training-state.js'
-
-const SCHEMA = 1
 
 interface Header {
   readonly schema: number
@@ -53,10 +52,11 @@ export function encodeCheckpoint (data: TrainingJobData, state: TrainingState): 
   return encodeSafetensors(tensors, { permafrost: JSON.stringify(header) })
 }
 
-/** Null when the bytes are a checkpoint of something else: the job then starts anew. @throws MalformedModelError */
+/** Null when the bytes are a checkpoint of something else: the job then starts anew. @throws MalformedModelError, newer_schema */
 export function decodeCheckpoint (data: TrainingJobData, bytes: Uint8Array): TrainingState | null {
   const { tensors, metadata } = parseSafetensors(bytes)
   const header = JSON.parse(metadata.get('permafrost') ?? '{}') as Header
+  refuseNewerSchema(`the checkpoint of job ${data.job}`, header.schema)
   if (header.schema !== SCHEMA || header.job !== digestOf(canonicalJson(data))) return null
   const read = (name: string): Float32Array => {
     const entry = tensors.get(name)

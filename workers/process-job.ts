@@ -4,6 +4,7 @@
  */
 import type { Digest } from '../src/digest.js'
 import { JobFinalError, type Registry } from '../src/registry/registry.js'
+import { checkSchema, isOfNewerSchema } from '../src/schema.js'
 import { FINAL_STATES, type JobProgressEvent, type TrainingJobData } from '../src/training/job.js'
 import { failureOf, isPermanent } from './failures.js'
 import { JobStopped } from './job-stopped.js'
@@ -22,11 +23,12 @@ export type JobOutcome = 'succeeded' | 'failed' | 'cancelled' | 'back_to_queue'
 /**
  * @param lastAttempt an error that may pass then fails the job
  * @param stop fires with a `JobStopped` when the worker stops or has lost the job
- * @throws Error that may pass; `JobStopped` with `lock_lost`
+ * @throws Error that may pass; `JobStopped` with `lock_lost`; newer_schema when the job is one for a newer worker
  */
 export async function processJob (data: TrainingJobData, dependencies: JobDependencies, { stop, lastAttempt }: { stop: AbortSignal, lastAttempt: boolean }): Promise<JobOutcome> {
   const { registry, removeCheckpoint } = dependencies
   const { tenant, job } = data
+  checkSchema(`job ${job}`, data.schema)
   if (!await registry.setJobState(tenant, job, 'running')) {
     await removeCheckpoint(data)
     return await registry.jobState(tenant, job) === 'succeeded' ? 'succeeded' : 'cancelled'
@@ -83,6 +85,10 @@ async function afterError (error: unknown, data: TrainingJobData, { registry, re
     if (error.reason === 'lock_lost') throw error
     await registry.setJobState(tenant, job, 'queued', { reason: 'its worker stopped' })
     return 'back_to_queue'
+  }
+  if (isOfNewerSchema(error)) {
+    await registry.setJobState(tenant, job, 'queued', { reason: error.message })
+    throw error
   }
   if (!isPermanent(error) && !lastAttempt) {
     await registry.setJobState(tenant, job, 'queued', { reason: 'it failed and will be tried again' })

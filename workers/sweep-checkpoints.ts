@@ -1,6 +1,7 @@
 import { ServiceError } from '../src/errors.js'
 import type { Registry } from '../src/registry/registry.js'
 import type { ObjectStore } from '../src/registry/store/object-store.js'
+import { isOfNewerSchema } from '../src/schema.js'
 import { FINAL_STATES } from '../src/training/job.js'
 
 /**
@@ -19,6 +20,7 @@ async function isOver (registry: Pick<Registry, 'jobState'>, tenant: string, job
     return FINAL_STATES.includes(await registry.jobState(tenant, job))
   } catch (error) {
     if (error instanceof ServiceError && error.code === 'job_not_found') return true
+    if (isOfNewerSchema(error)) return false
     throw error
   }
 }

@@ -10,7 +10,8 @@ import type { Tokenizer } from '../src/model/tokenizer.js'
 import { writeArtifact } from '../src/prompt/artifact-files.js'
 import { promptColumns } from '../src/prompt/peft.js'
 import type { Stores } from '../src/registry/store/open-stores.js'
-import type { JobProgressEvent, TrainingJobData } from '../src/training/job.js'
+import { SCHEMA } from '../src/schema.js'
+import { type JobProgressEvent, recipeOf, type TrainingJobData } from '../src/training/job.js'
 import { BaseWeights } from './base-weights.js'
 import { CheckpointStore } from './checkpoint.js'
 import { longestOf } from './example.js'
@@ -43,11 +44,12 @@ const CHECKPOINT_EVERY_MS = 20_000
 /**
  * Goes on from the job's checkpoint when there is one. Rejects with the signal's reason; the state is saved first when
  * the worker stops.
- * @throws ServiceError for data or a recipe that cannot succeed
+ * @throws ServiceError for data or a recipe that cannot succeed; newer_schema for a checkpoint that only a newer worker reads
  */
 export async function trainPrompt (data: TrainingJobData, dependencies: TrainingDependencies): Promise<TrainedPrompt> {
   const { stores, base, tokenizer, threads, emit, signal, checkpointEveryMs = CHECKPOINT_EVERY_MS } = dependencies
-  const { spec, recipe } = data
+  const { spec } = data
+  const recipe = recipeOf(data)
   const { config } = base.manifest
   if (data.base !== base.manifest.digest) {
     throw new ServiceError('wrong_base', `the job is for base ${data.base}, this worker has ${base.manifest.digest}`, { param: 'task' })
@@ -94,22 +96,22 @@ function labelMatrix ({ spec: { verbalizer } }: TrainingJobData, config: LlamaCo
 }
 
 async function storeArtifact (data: TrainingJobData, { stores, base }: TrainingDependencies, files: TrainingFiles, best: Best): Promise<TrainedPrompt> {
-  const { method, recipe, spec } = data
+  const { method, spec } = data
   const [embeddings, labelVectors = null] = best.values
   if (embeddings === undefined) throw new Error('internal: a prompt without values')
   const artifact = writeArtifact({
     embeddings,
     labelVectors,
     manifest: {
-      schema: 1,
+      schema: SCHEMA,
       base: data.base,
       method: method.type,
       numVirtualTokens: method.num_virtual_tokens,
       task: spec,
-      recipe: { ...recipe, init: method.init },
+      recipe: { ...recipeOf(data), init: method.init },
       data: { ...files.digests, rows: files.training.length },
       metrics: best.metrics,
-      seed: recipe.seed,
+      seed: data.recipe.seed,
       job: data.job,
       createdAt: new Date().toISOString()
     }

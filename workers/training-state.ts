@@ -34,7 +34,7 @@ export function initialState (parameters: readonly Parameter[], recipe: Recipe):
   }
 }
 
-export function createOptimizer (recipe: Recipe, { dims: [rows, columns] }: Parameter, saved: OptimizerState | null): Optimizer {
+export function createOptimizer (recipe: Pick<Recipe, 'optimizer' | 'weight_decay'>, { dims: [rows, columns] }: Parameter, saved: OptimizerState | null): Optimizer {
   const { optimizer, weight_decay: weightDecay } = recipe
   switch (optimizer) {
     case 'adamw': return adamW(rows * columns, { weightDecay }, saved)

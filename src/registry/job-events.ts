@@ -1,6 +1,7 @@
 /** The event stream of a training job: appended by workers, read by any number of clients, resumable by id. */
 import type { Redis } from 'ioredis'
 import { ServiceError } from '../errors.js'
+import { isOfNewerSchema } from '../schema.js'
 import { FINAL_STATES, JOB_EVENT_ID, type JobEvent, type JobProgressEvent } from '../training/job.js'
 import { LuaScript } from './lua-script.js'
 import { jobNotFound } from './not-found.js'
@@ -66,6 +67,16 @@ async function readAfter (redis: Redis, key: string, after: string, blockMs: num
   const entries = reply?.[0]?.[1] ?? []
   return entries.map(([id, [, json]]) => {
     if (json === undefined) throw new Error(`internal: event ${id} of ${key} is empty`)
-    return { id, event: decodeRecord<JobEvent>(`event ${id}`, json) }
+    return { id, event: decodeEvent(id, json) }
   })
+}
+
+/** An event that cannot be read keeps its place as an `error`: those behind it may be readable. */
+function decodeEvent (id: string, json: string): JobEvent {
+  try {
+    return decodeRecord<JobEvent>(`event ${id}`, json)
+  } catch (error) {
+    if (!isOfNewerSchema(error)) throw error
+    return { type: 'error', code: error.code, message: error.message }
+  }
 }

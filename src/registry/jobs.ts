@@ -5,7 +5,8 @@
 import type { Queue } from 'bullmq'
 import type { Redis } from 'ioredis'
 import { ServiceError } from '../errors.js'
-import { FINAL_STATES, type JobEvent, type JobState, type TrainingJobData } from '../training/job.js'
+import { checkSchema, isOfNewerSchema, SCHEMA } from '../schema.js'
+import { FINAL_STATES, type JobEvent, type JobState, recipeOf, type TrainingJobData } from '../training/job.js'
 import { QUEUE_OPTIONS } from '../training/queue.js'
 import { eventMessage } from './events.js'
 import { MAX_JOB_EVENTS } from './job-events.js'
@@ -15,7 +16,7 @@ import { jobNotFound, taskNotFound } from './not-found.js'
 import { EVENTS_CHANNEL, jobEventsKey, jobKey, jobsKey, openJobsKey, taskOpenJobsKey, tasksKey, TENANTS } from './redis-keys.js'
 import { isOutage } from './redis-connection.js'
 import type { JobRecord } from './registry.js'
-import { checkSchema, decodeRecord, encodeRecord } from './stored-record.js'
+import { decodeRecord, encodeRecord } from './stored-record.js'
 
 const MAX_LISTED = 1_000
 
@@ -66,8 +67,9 @@ export async function listJobs (redis: Redis, tenant: string): Promise<JobRecord
 }
 
 export async function jobState (redis: Redis, tenant: string, id: string): Promise<JobState> {
-  const state = await redis.hget(jobKey(tenant, id), 'state')
-  if (state === null) throw jobNotFound(id)
+  const [schema, state] = await redis.hmget(jobKey(tenant, id), 'schema', 'state')
+  if (typeof schema !== 'string') throw jobNotFound(id)
+  checkSchema(`job ${id}`, schema)
   return state as JobState
 }
 
@@ -88,7 +90,7 @@ export async function cancelJob (redis: Redis, queue: Queue, tenant: string, id:
 /**
  * Bring queue and records together after a crash, a restart of Redis or a job that BullMQ gave up on: an unfinished job
  * that is not in the queue is queued again, one that the queue has failed is recorded as failed. Safe to run at any
- * time and in several processes at once.
+ * time and in several processes at once. Jobs of a newer version are left to its own processes.
  * @returns ids of the jobs that were queued again
  */
 export async function requeueLostJobs (redis: Redis, queue: Queue): Promise<string[]> {
@@ -99,7 +101,7 @@ export async function requeueLostJobs (redis: Redis, queue: Queue): Promise<stri
       if (queueState !== 'unknown' && queueState !== 'completed' && queueState !== 'failed') continue
       const failed = queueState === 'failed' ? await queue.getJob(id) : undefined
       // Read after the queue's state: a worker writes the record first and leaves the queue afterwards.
-      const record = decodeJob(id, await redis.hgetall(jobKey(tenant, id)))
+      const record = await jobIfReadable(redis, tenant, id)
       if (record === null || FINAL_STATES.includes(record.state)) continue
       if (failed !== undefined) {
         await setJobState(redis, tenant, id, 'failed', { error: { code: 'internal', message: failed.failedReason } })
@@ -111,6 +113,15 @@ export async function requeueLostJobs (redis: Redis, queue: Queue): Promise<stri
     }
   }
   return requeued
+}
+
+async function jobIfReadable (redis: Redis, tenant: string, id: string): Promise<JobRecord | null> {
+  try {
+    return decodeJob(id, await redis.hgetall(jobKey(tenant, id)))
+  } catch (error) {
+    if (isOfNewerSchema(error)) return null
+    throw error
+  }
 }
 
 /** Adding an id that the queue has changes nothing. */
@@ -135,11 +146,11 @@ async function changeState (redis: Redis, tenant: string, id: string, state: Job
 
 function decodeJob (id: string, fields: Record<string, string>): JobRecord | null {
   const { schema, data: json, createdAt, state, finishedAt, version, error } = fields
+  if (schema !== undefined) checkSchema(`job ${id}`, schema)
   if (json === undefined || createdAt === undefined || state === undefined) return null
-  checkSchema(`job ${id}`, schema)
-  const data: TrainingJobData = { ...decodeRecord<TrainingJobData>(`job ${id}`, json), schema: 1 }
+  const data: TrainingJobData = { ...decodeRecord<TrainingJobData>(`job ${id}`, json), schema: SCHEMA }
   return {
-    id, state: state as JobState, data, method: data.method, recipe: data.recipe, createdAt,
+    id, state: state as JobState, data, method: data.method, recipe: recipeOf(data), createdAt,
     finishedAt: finishedAt ?? null,
     version: version === undefined ? null : Number(version),
     error: error === undefined ? null : decodeRecord<{ code: string, message: string }>(`error of job ${id}`, error)

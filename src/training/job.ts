@@ -58,6 +58,9 @@ export const RecipeRequestSchema = Type.Partial(Type.Object({
 export type RecipeRequest = Static<typeof RecipeRequestSchema>
 export type Recipe = Readonly<Required<RecipeRequest>>
 
+/** Jobs of before a hyper-parameter was there lack it; `recipeOf` gives it the value that changes nothing. */
+export type StoredRecipe = Omit<Recipe, 'token_dropout'> & Partial<Pick<Recipe, 'token_dropout'>>
+
 export const AliasNameSchema = Type.String({ pattern: '^[a-z][a-z0-9_-]{0,62}$' })
 
 export const TrainingJobRequestSchema = Type.Object({
@@ -83,9 +86,14 @@ export interface TrainingJobData {
   readonly trainingFile: string
   readonly validationFile: string | null
   readonly method: CompletedMethod
-  readonly recipe: Recipe
+  readonly recipe: StoredRecipe
   /** Alias that is moved to the new version; null: none. */
   readonly alias: string | null
+}
+
+/** The recipe of a job that any version of this schema has stored. */
+export function recipeOf ({ recipe }: Pick<TrainingJobData, 'recipe'>): Recipe {
+  return { token_dropout: 0, ...recipe }
 }
 
 /** Redis takes numbers of 64 bits; a clock in milliseconds needs 13 digits, and 18 always fit. */
