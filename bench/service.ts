@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { ApiClient } from '../src/cli/api-client.js'
 import { loadConfig } from '../src/config.js'
-import { basesFolder } from '../src/model/import.js'
+import { basesFolder } from '../src/model/current-base.js'
 import { homePaths } from '../src/supervisor/home.js'
 import { startService } from '../test/support/service.js'
 

@@ -1,8 +1,9 @@
 #!/usr/bin/env node
-/** The `permafrost` command: finds the verb, runs it, turns its outcome into an exit code (0 done, 1 failed, 2 usage). */
+/** The `permafrost` command: finds the verb, runs it, turns its outcome into an exit code. */
 import { ConfigError } from '../config.js'
 import { MalformedModelError, ServiceError } from '../errors.js'
 import { VERSION } from '../project.js'
+import { isOfNewerSchema } from '../schema.js'
 import { ApiError, UnreachableError } from './api-client.js'
 import { UsageError, type Verb } from './verb.js'
 
@@ -12,6 +13,7 @@ const VERBS: Readonly<Record<string, () => Promise<Verb>>> = {
   api: async () => (await import('./verbs/api.js')).verb,
   inference: async () => (await import('./verbs/inference.js')).verb,
   worker: async () => (await import('./verbs/worker.js')).verb,
+  health: async () => (await import('./verbs/health.js')).verb,
   base: async () => (await import('./verbs/base.js')).verb,
   train: async () => (await import('./verbs/train.js')).verb,
   eval: async () => (await import('./verbs/eval.js')).verb,
@@ -19,6 +21,9 @@ const VERBS: Readonly<Record<string, () => Promise<Verb>>> = {
   alias: async () => (await import('./verbs/alias.js')).verb,
   keys: async () => (await import('./verbs/keys.js')).verb
 }
+
+/** Those above 2 are of sysexits.h: who restarts what ends need not restart these. 0 is done, or stopped in order. */
+const EXIT = { failed: 1, wrongCommandLine: 2, newerData: 65, badConfiguration: 78 } as const
 
 // ONNX Runtime reports its use to its makers, and keeps a log of that among the temporary files, unless it is told not to
 // before it loads; children inherit it.
@@ -35,7 +40,7 @@ async function run ([name, ...args]: readonly string[]): Promise<number> {
     const help = `usage:\n${usages.map(usage => usage.split('\n').filter(line => line.startsWith('permafrost')).map(line => `  ${line}`).join('\n')).join('\n')}`
     if (wantsHelp && name !== undefined) console.log(help)
     else console.error(name === undefined ? help : `${name} is no command of permafrost\n${help}`)
-    return wantsHelp && name !== undefined ? 0 : 2
+    return wantsHelp && name !== undefined ? 0 : EXIT.wrongCommandLine
   }
   const verb = await VERBS[name]!()
   if (args.includes('--help') || args.includes('-h')) {
@@ -52,20 +57,20 @@ async function run ([name, ...args]: readonly string[]): Promise<number> {
 function report (error: unknown, verb: Verb): number {
   if (error instanceof UsageError || (error as { code?: string }).code?.startsWith('ERR_PARSE_ARGS') === true) {
     console.error(`${(error as Error).message}\nusage:\n${verb.usage}`)
-    return 2
+    return EXIT.wrongCommandLine
   }
   if (error instanceof ConfigError) {
     console.error(error.message)
-    return 2
+    return EXIT.badConfiguration
   }
   if (error instanceof ServiceError) {
     console.error(`${error.code}: ${error.message}${error.param === undefined ? '' : ` (${error.param})`}`)
-    return 1
+    return isOfNewerSchema(error) ? EXIT.newerData : EXIT.failed
   }
   // What a person can act on is said in one line; anything else is a fault of ours and needs its stack.
   const expected = error instanceof ApiError || error instanceof UnreachableError || error instanceof MalformedModelError || verb.speaksPlainly === true
   console.error(expected ? (error as Error).message : error)
-  return 1
+  return EXIT.failed
 }
 
 // A reader like `head` that closes the pipe has had enough; that is no fault.

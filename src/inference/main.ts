@@ -1,18 +1,26 @@
 /** The inference process: one base, one serving graph, one socket. Everything else it needs arrives by request. */
+import { randomUUID } from 'node:crypto'
+import { once } from 'node:events'
 import { mkdir, rm } from 'node:fs/promises'
-import { connect } from 'node:net'
+import { type AddressInfo, connect } from 'node:net'
 import { availableParallelism } from 'node:os'
 import { dirname } from 'node:path'
 import type { Server } from 'node:http'
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { Redis } from 'ioredis'
 import type { Logger } from 'pino'
-import { badConfig, type Config } from '../config.js'
+import type { Config } from '../config.js'
 import { ServiceError } from '../errors.js'
-import { createLogger } from '../logger.js'
-import { openBase, type Base } from '../model/base.js'
-import { openStores } from '../registry/store/open-stores.js'
-import { inferenceAddress, type InferenceAddress } from './client-address.js'
+import { runProcess } from '../lifecycle/run-process.js'
+import type { Base } from '../model/base.js'
+import { basePlace, openCurrentBase } from '../model/current-base.js'
+import { openRedis, redisPlace } from '../registry/redis-connection.js'
+import { openStores, storePlace } from '../registry/store/open-stores.js'
+import { advertisedUrl, type InferenceAddress, listenAddress } from './client-address.js'
 import { openEngine } from './engine/open-engine.js'
+import { measureService } from './metrics.js'
 import { followPublishedVersions } from './published-versions.js'
+import { Registration } from './registration.js'
 import { createInferenceServer, type Backend } from './server.js'
 import type { InferenceService } from './service.js'
 import { startService, type ServiceSettings } from './start-service.js'
@@ -24,33 +32,46 @@ const FLUSH_MS = 1000
 
 /** Resolves when the process was told to stop and everything is closed. @throws Error when it cannot start */
 export async function runInference (config: Config): Promise<void> {
-  const logger = createLogger('inference', config.LOG_LEVEL)
-  if (config.BASE_FOLDER === undefined) throw badConfig('BASE_FOLDER: the folder of an imported base is needed')
-  const address = inferenceAddress(config)
-  const base = await openBase(config.BASE_FOLDER)
-  const stopping = stopSignal()
-  let backend: Backend = starting(base, config)
-  const server = createInferenceServer(() => backend, logger)
-  await listen(server, address)
-  logger.info(address, 'inference process listens')
-  try {
-    const { artifacts } = await openStores(config)
-    const running = await startService(base, artifacts, settingsOf(config), logger, options => openEngine(options, reason => {
-      logger.warn({ err: reason }, 'ONNX Runtime cannot be called directly: the slow engine runs')
-    }))
-    backend = running.service
-    logger.info('inference process is ready')
-    const unfollow = followVersions(config, running.service, logger)
-    await stopping
-    logger.info('inference process stops')
-    unfollow()
-    server.close() // a request on a kept connection is still refused in words
-    await running.stop(GRACE_MS)
-    server.closeIdleConnections()
-  } finally {
-    server.close()
-    setTimeout(() => server.closeAllConnections(), FLUSH_MS).unref()
-  }
+  const wanted = listenAddress(config)
+  const { REDIS_URL: redisUrl, INFERENCE_SECRET: secret } = config
+  const id = randomUUID()
+  await runProcess('inference', config, async (lifecycle, logger) => {
+    const base = await lifecycle.waitFor(basePlace(config), () => openCurrentBase(config))
+    const { artifacts } = await lifecycle.waitFor(storePlace(config), () => openStores(config))
+    const redis = redisUrl === undefined ? null : await lifecycle.waitFor(redisPlace(redisUrl), () => openRedis(redisUrl, 'fail', () => {}, 0))
+    let backend: Backend = starting(base, config)
+    const server = createInferenceServer(() => backend, { id, secret }, logger)
+    const address = await listen(server, wanted)
+    logger.info({ ...address, id }, 'inference process listens')
+    try {
+      const running = await lifecycle.waitFor('the serving graph', () => startService(base, artifacts, settingsOf(config), logger, options => openEngine(options, reason => {
+        logger.warn({ err: reason }, 'ONNX Runtime cannot be called directly: the slow engine runs')
+      })))
+      backend = running.service
+      measureService(running.service, lifecycle.metrics)
+      const registration = redis === null ? null : register(redis, id, config, address, logger)
+      lifecycle.ready(() => registration?.registered === false ? redisPlace(redisUrl!) : null)
+      logger.info('inference process is ready')
+      const unfollow = followVersions(config, running.service, logger)
+      await lifecycle.stopping
+      logger.info('inference process stops')
+      // First, so that no api begins anything here; what is on its way is still refused in words, and goes to another.
+      await registration?.end()
+      unfollow()
+      await running.stop(GRACE_MS)
+    } finally {
+      redis?.disconnect()
+      await close(server)
+    }
+  })
+}
+
+function register (redis: Redis, id: string, config: Config, address: InferenceAddress, logger: Logger): Registration {
+  return new Registration(redis, {
+    id,
+    url: localAddress => advertisedUrl(config, address, localAddress),
+    onChange: url => url === null ? logger.warn('Redis is away: no api that does not know this process finds it') : logger.info({ url, id }, 'registered')
+  })
 }
 
 function settingsOf (config: Config): ServiceSettings {
@@ -87,14 +108,8 @@ function starting (base: Base, config: Config): Backend {
   }
 }
 
-function stopSignal (): Promise<void> {
-  return new Promise(resolve => {
-    for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => resolve())
-  })
-}
-
-/** @throws Error when another process listens there */
-async function listen (server: Server, address: InferenceAddress): Promise<void> {
+/** @returns the address with the port that 0 became. @throws Error when another process listens there */
+async function listen (server: Server, address: InferenceAddress): Promise<InferenceAddress> {
   if ('socketPath' in address) {
     await mkdir(dirname(address.socketPath), { recursive: true })
     if (await answers(address)) throw new Error(`another process listens on ${address.socketPath}`)
@@ -105,6 +120,15 @@ async function listen (server: Server, address: InferenceAddress): Promise<void>
     server.once('error', reject)
     server.listen('socketPath' in address ? { path: address.socketPath } : address, () => resolve())
   })
+  return 'socketPath' in address ? address : { host: address.host, port: (server.address() as AddressInfo).port }
+}
+
+async function close (server: Server): Promise<void> {
+  const closed = once(server, 'close')
+  server.close()
+  server.closeIdleConnections()
+  await Promise.race([closed, sleep(FLUSH_MS)])
+  server.closeAllConnections()
 }
 
 function answers (address: { readonly socketPath: string }): Promise<boolean> {

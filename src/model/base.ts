@@ -1,6 +1,7 @@
-import { readFile } from 'node:fs/promises'
+import { readFile, realpath } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Digest } from '../digest.js'
+import { NotYetError } from '../errors.js'
 import type { LlamaConfig } from './llama-config.js'
 import type { RotationPlan } from './rotate.js'
 
@@ -50,9 +51,22 @@ export interface BaseManifest {
 /** An imported base on disk. */
 export interface Base { readonly folder: string, readonly manifest: BaseManifest }
 
-/** @throws Error when the folder holds no manifest of a known schema. */
-export async function openBase (folder: string): Promise<Base> {
-  const manifest = JSON.parse(await readFile(join(folder, BASE_FILES.manifest), 'utf8')) as BaseManifest
+/**
+ * @param path of the folder or of a link to it, which is followed once
+ * @throws NotYetError when there is no base, Error when it is of an unknown schema
+ */
+export async function openBase (path: string): Promise<Base> {
+  const { folder, text } = await readManifest(path)
+  const manifest = JSON.parse(text) as BaseManifest
   if (manifest.schema !== 1) throw new Error(`${folder}: manifest schema ${String(manifest.schema)} is not known; this version reads 1`)
   return { folder, manifest }
+}
+
+async function readManifest (path: string): Promise<{ folder: string, text: string }> {
+  try {
+    const folder = await realpath(path)
+    return { folder, text: await readFile(join(folder, BASE_FILES.manifest), 'utf8') }
+  } catch (cause) {
+    throw (cause as NodeJS.ErrnoException).code === 'ENOENT' ? new NotYetError(`there is no base in ${path}`, { cause }) : cause
+  }
 }

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import { mkdir, readdir, rename, rm, stat } from 'node:fs/promises'
+import { mkdir, readdir, rename, rm, stat, symlink } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { syncPath } from '../sync.js'
 
@@ -43,4 +43,12 @@ export async function finishFolder (folder: string, final: string, isCurrent: (e
   }
   // Until the parent is synced, a power cut may forget the new name although the bytes are on disk.
   await syncPath(dirname(final))
+}
+
+/** Makes `link` a symbolic link to `target` (as seen from its folder) at one stroke, whatever it was before, and durable. */
+export async function pointTo (target: string, link: string): Promise<void> {
+  const temporary = join(dirname(link), `.${randomBytes(8).toString('hex')}${SUFFIX}`)
+  await symlink(target, temporary)
+  await rename(temporary, link)
+  await syncPath(dirname(link))
 }

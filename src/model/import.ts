@@ -12,6 +12,7 @@ import { type FileStamp, readBaseIndex, rememberSource, sameFiles, stampsOf } fr
 import { tokenizerFromJson } from './bpe-tokenizer.js'
 import { downInputMaxima } from './calibrate.js'
 import { CALIBRATION_TEXT } from './calibration-text.js'
+import { basesFolder } from './current-base.js'
 import { beginFolder, finishFolder } from './durable-folder.js'
 import { servingGraph } from './families/llama-serving.js'
 import { openGgufLlama } from './gguf-llama.js'
@@ -37,11 +38,6 @@ const ROTATION_SEED = 20_240_401
 const MAX_SERVING_POSITIONS = 131_072
 
 interface OpenedModel { readonly source: WeightSource, readonly tokenizer: ImportedTokenizer }
-
-/** Folder that holds the bases under `PERMAFROST_HOME`. */
-export function basesFolder (home: string): string {
-  return join(home, 'bases')
-}
 
 /**
  * Imports a GGUF file or a Hugging Face folder of the Llama family once; known sources are opened in milliseconds.

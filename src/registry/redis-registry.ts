@@ -26,7 +26,7 @@ export interface RedisRegistryOptions {
   readonly whenDown: WhenDown
   /** Lost connections and the like, all of which mend themselves: for the log. */
   readonly onError?: (error: Error) => void
-  /** How long `connect` tries; absent: 10 s. */
+  /** How long `connect` tries again after a failed try; absent: 10 s. */
   readonly connectMs?: number
 }
 
@@ -50,10 +50,13 @@ export class RedisRegistry implements Registry {
     redis.on('ready', () => { this.requeueLostJobs().catch(onError) })
   }
 
-  /** Resolves when Redis answers and events are subscribed to. @throws registry_unavailable after `connectMs` */
+  /** Resolves when Redis answers and events are subscribed to. @throws registry_unavailable after `connectMs`; ConfigError when Redis refuses the password */
   static async connect ({ url, objects, whenDown, onError = () => {}, connectMs = CONNECT_MS }: RedisRegistryOptions): Promise<RedisRegistry> {
     const redis = await openRedis(url, whenDown, onError, connectMs)
-    const subscriber = await openRedis(url, 'wait', onError, connectMs)
+    const subscriber = await openRedis(url, 'wait', onError, connectMs).catch((error: unknown) => {
+      redis.disconnect()
+      throw error
+    })
     const registry = new RedisRegistry(redis, new EventSubscription(subscriber, onError), objects, onError)
     try {
       await registry.#subscription.start()
@@ -64,6 +67,9 @@ export class RedisRegistry implements Registry {
       throw error
     }
   }
+
+  /** Whether commands are answered at present, as far as this process knows. */
+  get connected (): boolean { return this.#redis.status === 'ready' }
 
   /** What an operator should know about this Redis at start-up; empty when all is well. */
   async checkRedis (): Promise<string[]> { return await answered(() => checkRedis(this.#redis)) }

@@ -12,16 +12,17 @@ const ARROWS: Readonly<Record<string, readonly string[]>> = {
   root: [],
   graph: [],
   metrics: [],
+  lifecycle: [],
   autodiff: ['graph'],
   model: ['graph', 'autodiff'],
   prompt: ['model'],
   training: ['prompt'],
   registry: ['prompt', 'training'],
-  inference: ['graph', 'model', 'prompt', 'registry'],
-  api: ['metrics', 'model', 'prompt', 'training', 'registry', 'inference'],
-  workers: ['graph', 'autodiff', 'model', 'prompt', 'training', 'registry', 'metrics'],
+  inference: ['lifecycle', 'graph', 'model', 'prompt', 'registry'],
+  api: ['lifecycle', 'metrics', 'model', 'prompt', 'training', 'registry', 'inference'],
+  workers: ['lifecycle', 'graph', 'autodiff', 'model', 'prompt', 'training', 'registry', 'metrics'],
   supervisor: ['model', 'prompt', 'training', 'registry', 'inference'],
-  cli: ['metrics', 'model', 'prompt', 'training', 'registry', 'inference', 'api', 'workers', 'supervisor']
+  cli: ['lifecycle', 'metrics', 'model', 'prompt', 'training', 'registry', 'inference', 'api', 'workers', 'supervisor']
 }
 
 function roomOf (path: string): string {

@@ -20,7 +20,7 @@ suite('permafrost', () => {
     assert.deepEqual(await run(['--version']), { code: 0, stdout: `${VERSION}\n`, stderr: '' })
     const help = await run(['--help'])
     assert.equal(help.code, 0)
-    for (const verb of ['start', 'api', 'inference', 'worker', 'base', 'train', 'eval', 'infer', 'alias', 'keys']) assert.match(help.stdout, new RegExp(`^  permafrost ${verb}`, 'm'))
+    for (const verb of ['start', 'api', 'inference', 'worker', 'health', 'base', 'train', 'eval', 'infer', 'alias', 'keys']) assert.match(help.stdout, new RegExp(`^  permafrost ${verb}`, 'm'))
     assert.match((await run(['train', '--help'])).stdout, /--watch/)
   })
 
@@ -44,9 +44,9 @@ suite('permafrost', () => {
     }
   })
 
-  test('bad settings are exit code 2, all of them at once', async () => {
+  test('bad settings are exit code 78, all of them at once', async () => {
     const { code, stderr } = await run(['start'], { PORT: 'many', WORKERS: '-1' })
-    assert.equal(code, 2)
+    assert.equal(code, 78)
     assert.match(stderr, /PORT: .*\n.*WORKERS: /)
   })
 

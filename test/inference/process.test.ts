@@ -177,10 +177,4 @@ suite('inference process', () => {
       await inference.close()
     }
   })
-
-  test('without a base it ends with a message that names the setting', async () => {
-    const started = launch({ BASE_FOLDER: '' })
-    assert.equal(await started.exited, 1)
-    assert.match(started.stderr(), /BASE_FOLDER/)
-  })
 })

@@ -3,20 +3,22 @@ import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { type Config, loadConfig } from '../../config.js'
 import { type Base, openBase } from '../../model/base.js'
+import { basesFolder, makeCurrent } from '../../model/current-base.js'
 import type { ImportProgress } from '../../model/import.js'
 import { endWithSupervisor } from '../../supervisor/end-with-supervisor.js'
 import { UsageError, positionals, type Verb } from '../verb.js'
 
 export const verb: Verb = {
-  usage: 'permafrost base add SOURCE | list | inspect NAME [--json]\n\nSOURCE is a GGUF file or a Hugging Face folder of the Llama family; NAME a name or digest from the list.',
+  usage: 'permafrost base add [SOURCE] | list | inspect NAME [--json]\n\nSOURCE is a GGUF file or a Hugging Face folder of the Llama family; absent: PERMAFROST_BASE, else SmolLM2-135M-Instruct,\nwhich is fetched. Processes that start without BASE_FOLDER take the base that was added last. NAME is a name or digest\nfrom the list.',
+  speaksPlainly: true,
   async run (args) {
     endWithSupervisor()
     const { values, positionals: [action, ...rest] } = parseArgs({ args: [...args], allowPositionals: true, options: { json: { type: 'boolean', default: false } } })
     const config = loadConfig(process.env)
     switch (action) {
       case 'add': {
-        const [source] = positionals(rest, 'SOURCE')
-        show(await add(source!, config), values.json)
+        const [source] = rest.length === 0 ? [] : positionals(rest, 'SOURCE')
+        show(await add(source, config), values.json)
         return 0
       }
       case 'list': {
@@ -41,9 +43,12 @@ export const verb: Verb = {
   }
 }
 
-async function add (source: string, config: Config): Promise<Base> {
+async function add (source: string | undefined, config: Config): Promise<Base> {
   const { importBase } = await import('../../model/import.js')
-  return await importBase(source, config.PERMAFROST_HOME, phaseLines())
+  const { baseSource } = await import('../../supervisor/base-model.js')
+  const base = await importBase(source ?? await baseSource(config, line => console.error(line)), config.PERMAFROST_HOME, phaseLines())
+  await makeCurrent(base, config.PERMAFROST_HOME)
+  return base
 }
 
 /** One line on stderr when a phase ends, with its time. */
@@ -60,7 +65,6 @@ function phaseLines (): ImportProgress {
 }
 
 async function installed (config: Config): Promise<Base[]> {
-  const { basesFolder } = await import('../../model/import.js')
   const folder = basesFolder(config.PERMAFROST_HOME)
   const names = await readdir(folder).then(names => names.filter(name => /^[0-9a-f]{64}$/.test(name)), () => [])
   return await Promise.all(names.map(async name => await openBase(join(folder, name))))

@@ -3,7 +3,7 @@ import { endWithSupervisor } from '../../supervisor/end-with-supervisor.js'
 import { positionals, type Verb } from '../verb.js'
 
 export const verb: Verb = {
-  usage: 'permafrost worker\n\nOne process of the service (training jobs). Needs BASE_FOLDER, REDIS_URL and INFERENCE_URL\nas `permafrost start` sets them; for containers.',
+  usage: 'permafrost worker\n\nOne process of the service (training jobs), for containers. Needs REDIS_URL and a base\n(BASE_FOLDER or `permafrost base add`), and waits for what is not there yet.',
   async run (args) {
     positionals(args)
     endWithSupervisor()

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import { mkdir, open, readdir, readFile, rename, rm, stat } from 'node:fs/promises'
+import { access, constants, mkdir, open, readdir, readFile, rename, rm, stat } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { syncPath } from '../../sync.js'
 import type { ObjectStore } from './object-store.js'
@@ -18,10 +18,11 @@ export class FileObjectStore implements ObjectStore {
     this.#root = root
   }
 
-  /** Make the folder when it is new and sweep what killed processes left half-written a day ago. */
+  /** Make the folder when it is new and sweep what killed processes left half-written a day ago. @throws Error of the file system when nothing can be written there */
   static async open (root: string): Promise<FileObjectStore> {
     const temporary = join(root, TEMPORARY)
     await makeFolder(temporary)
+    await access(temporary, constants.W_OK)
     for (const name of await readdir(temporary)) {
       const path = join(temporary, name)
       const written = await stat(path).then(found => found.mtimeMs, () => Infinity)
