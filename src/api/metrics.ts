@@ -1,4 +1,4 @@
-/** Prometheus metrics of the api process; the inference process's numbers are asked for at each scrape. */
+/** Prometheus metrics of the api process, and of the inference processes as it knows them. */
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry as MetricsRegistry } from 'prom-client'
 import type { InferenceClient } from '../inference/client-contract.js'
 
@@ -22,29 +22,30 @@ export function createMetrics (inference: InferenceClient): Metrics {
     registers
   })
   const tokens = new Counter({ name: 'permafrost_tokens_total', help: 'Tokens of answered requests.', labelNames: ['kind'], registers })
-  const up = new Gauge({ name: 'permafrost_inference_up', help: '1 when the inference process answers and is ready.', registers })
-  const running = new Gauge({ name: 'permafrost_inference_running', help: 'Sequences in a slot.', registers })
-  const waiting = new Gauge({ name: 'permafrost_inference_waiting', help: 'Sequences that wait for a slot.', registers })
-  const slots = new Gauge({ name: 'permafrost_inference_slots', help: 'Slots of the KV cache.', registers })
-  const prompts = new Gauge({ name: 'permafrost_inference_prompts_cached', help: 'Compiled prompts in memory.', registers })
-  const promptBytes = new Gauge({ name: 'permafrost_inference_prompt_cache_bytes', help: 'Bytes of the compiled prompts.', registers })
-  const steps = new Gauge({ name: 'permafrost_inference_steps', help: 'Steps since the inference process started.', registers })
-  const stepTokens = new Gauge({ name: 'permafrost_inference_tokens', help: 'Tokens through the model since the inference process started.', registers })
+  const replicas = new Gauge({ name: 'permafrost_inference_replicas', help: 'Inference processes that are ready.', registers })
+  const ofReplica = { labelNames: ['replica'] as const, registers }
+  const up = new Gauge({ ...ofReplica, name: 'permafrost_inference_up', help: '1 when the inference process answers and is ready.' })
+  const numbers = [
+    [new Gauge({ ...ofReplica, name: 'permafrost_inference_running', help: 'Sequences in a slot.' }), 'running'],
+    [new Gauge({ ...ofReplica, name: 'permafrost_inference_waiting', help: 'Sequences that wait for a slot.' }), 'waiting'],
+    [new Gauge({ ...ofReplica, name: 'permafrost_inference_slots', help: 'Slots of the KV cache.' }), 'slots'],
+    [new Gauge({ ...ofReplica, name: 'permafrost_inference_prompts_cached', help: 'Compiled prompts in memory.' }), 'promptsCached'],
+    [new Gauge({ ...ofReplica, name: 'permafrost_inference_prompt_cache_bytes', help: 'Bytes of the compiled prompts.' }), 'promptCacheBytes'],
+    [new Counter({ ...ofReplica, name: 'permafrost_inference_steps_total', help: 'Steps since the inference process started.' }), 'stepsTotal'],
+    [new Counter({ ...ofReplica, name: 'permafrost_inference_tokens_total', help: 'Tokens generated since the inference process started.' }), 'tokensTotal']
+  ] as const
 
-  async function askInference (): Promise<void> {
-    try {
-      const status = await inference.status()
-      up.set(status.ready ? 1 : 0)
-      running.set(status.running)
-      waiting.set(status.waiting)
-      slots.set(status.slots)
-      prompts.set(status.promptsCached)
-      promptBytes.set(status.promptCacheBytes)
-      steps.set(status.stepsTotal)
-      stepTokens.set(status.tokensTotal)
-    } catch {
-      // The scrape itself must not fail: `up` says it.
-      up.set(0)
+  function lookAtReplicas (): void {
+    const known = inference.replicas()
+    replicas.set(known.filter(({ status }) => status?.ready === true).length)
+    up.reset()
+    for (const { url, status } of known) up.set({ replica: url }, status?.ready === true ? 1 : 0)
+    for (const [metric, field] of numbers) {
+      // One that is gone must not keep its last numbers.
+      metric.reset()
+      for (const { url, status } of known) {
+        if (status !== null) metric.inc({ replica: url }, status[field])
+      }
     }
   }
 
@@ -53,7 +54,7 @@ export function createMetrics (inference: InferenceClient): Metrics {
     observeTokens: (kind, count) => tokens.inc({ kind }, count),
     contentType: registry.contentType,
     async text () {
-      await askInference()
+      lookAtReplicas()
       return await registry.metrics()
     }
   }

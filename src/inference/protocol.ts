@@ -4,11 +4,17 @@
  * `POST /sequences` takes a `SequenceRequest` and answers with lines of JSON (`application/x-ndjson`), each a
  * `SequenceEvent`; the last one is `scores`, `finished` or `failed`. Closing the connection cancels the sequence.
  * `GET /status` answers a `StatusReport`. Refusals before the first event are `{ error: { code, message, param } }`
- * with a non-2xx status, and `retry-after` in seconds where trying again helps.
+ * with a non-2xx status, and `retry-after` in seconds where trying again helps, there or at another process.
+ *
+ * Where the two share a secret, each request carries it as `authorization: Bearer`; without it the answer is 401. A
+ * sequence may name the process it is for in `REPLICA_HEADER`: one that has taken over the address refuses it, because
+ * what the api knows of the other (its base) need not be true of this one.
  */
 import { type Static, Type } from '@sinclair/typebox'
 import type { Digest } from '../digest.js'
 import type { ErrorCode } from '../errors.js'
+
+export const REPLICA_HEADER = 'permafrost-replica'
 
 const Id = Type.Integer({ minimum: 0 })
 
@@ -58,7 +64,12 @@ export type SequenceEvent =
   | { readonly type: 'finished', readonly reason: 'stop' | 'length', readonly virtualTokens: number, readonly timing: Timing }
   | { readonly type: 'failed', readonly code: ErrorCode, readonly message: string }
 
-export interface StatusReport {
+export interface StatusReport extends ServiceStatus {
+  /** New at each start of the process. */
+  readonly id: string
+}
+
+export interface ServiceStatus {
   readonly ready: boolean
   readonly base: Digest
   readonly servingGraph: Digest

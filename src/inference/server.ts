@@ -1,14 +1,22 @@
 /** The inference process over HTTP, as `protocol.ts` says. Knows requests and lines, nothing of models. */
+import { createHash, timingSafeEqual } from 'node:crypto'
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import { TypeCompiler } from '@sinclair/typebox/compiler'
 import type { Logger } from 'pino'
-import { ServiceError } from '../errors.js'
-import { SequenceRequestSchema, type SequenceEvent, type SequenceRequest, type StatusReport } from './protocol.js'
+import { type ErrorCode, ServiceError } from '../errors.js'
+import { REPLICA_HEADER, SequenceRequestSchema, type SequenceEvent, type SequenceRequest, type ServiceStatus, type StatusReport } from './protocol.js'
 
 /** What the server needs of `InferenceService`, or of whatever stands in while the graph loads. */
 export interface Backend {
   submit (request: SequenceRequest, signal: AbortSignal, emit: (event: SequenceEvent) => void): Promise<void>
-  status (): StatusReport
+  status (): ServiceStatus
+}
+
+export interface ServerIdentity {
+  /** Of this process. */
+  readonly id: string
+  /** What every request must carry; absent: none. */
+  readonly secret?: string | undefined
 }
 
 /** Some 8 characters for each token id, for the longest context that can be configured, several times over. */
@@ -16,12 +24,15 @@ const MAX_BODY_BYTES = 8 * 1024 * 1024
 /** Longer than the api leaves a connection unused between two scrapes of its metrics. */
 const KEEP_ALIVE_MS = 60_000
 
+/** Of a refusal that does not pass by itself; 400 for the rest. */
+const STATUS: Partial<Record<ErrorCode, number>> = { invalid_api_key: 401, internal: 500 }
+
 const requestCheck = TypeCompiler.Compile(SequenceRequestSchema)
 
 /** @param backend asked at each request, so that it may change while the server listens */
-export function createInferenceServer (backend: () => Backend, logger: Logger): Server {
+export function createInferenceServer (backend: () => Backend, identity: ServerIdentity, logger: Logger): Server {
   return createServer({ keepAliveTimeout: KEEP_ALIVE_MS }, (request, response) => {
-    route(backend(), request, response).catch((error: unknown) => {
+    route(backend(), identity, request, response).catch((error: unknown) => {
       if (response.destroyed) return
       if (!(error instanceof ServiceError)) logger.error({ err: error }, 'request failed')
       refuse(response, error instanceof ServiceError ? error : new ServiceError('internal', 'the inference process failed on this request'))
@@ -29,14 +40,25 @@ export function createInferenceServer (backend: () => Backend, logger: Logger): 
   })
 }
 
-async function route (backend: Backend, request: IncomingMessage, response: ServerResponse): Promise<void> {
+async function route (backend: Backend, { id, secret }: ServerIdentity, request: IncomingMessage, response: ServerResponse): Promise<void> {
   const route = `${request.method} ${request.url}`
+  if (secret !== undefined && !sameText(request.headers.authorization ?? '', `Bearer ${secret}`)) {
+    throw new ServiceError('invalid_api_key', 'the request does not carry the INFERENCE_SECRET of this process')
+  }
   if (route === 'GET /status') {
-    response.writeHead(200, { 'content-type': 'application/json' }).end(JSON.stringify(backend.status()))
+    const status: StatusReport = { id, ...backend.status() }
+    response.writeHead(200, { 'content-type': 'application/json' }).end(JSON.stringify(status))
     return
   }
   if (route !== 'POST /sequences') throw new ServiceError('route_not_found', `no route ${route}`)
+  if ((request.headers[REPLICA_HEADER] ?? id) !== id) throw new ServiceError('inference_unavailable', 'the process that was meant has ended, this is another', { retryAfter: 1 })
   await runSequence(backend, request, response)
+}
+
+/** In a time that does not depend on where they differ. */
+function sameText (a: string, b: string): boolean {
+  const [left, right] = [a, b].map(text => createHash('sha256').update(text).digest()) as [Buffer, Buffer]
+  return timingSafeEqual(left, right)
 }
 
 async function runSequence (backend: Backend, request: IncomingMessage, response: ServerResponse): Promise<void> {
@@ -82,7 +104,7 @@ function refuse (response: ServerResponse, error: ServiceError): void {
     response.end(JSON.stringify({ type: 'failed', code: error.code, message: error.message } satisfies SequenceEvent) + '\n')
     return
   }
-  const status = error.retryAfter !== undefined ? 503 : error.code === 'internal' ? 500 : 400
+  const status = error.retryAfter !== undefined ? 503 : STATUS[error.code] ?? 400
   if (error.retryAfter !== undefined) response.setHeader('retry-after', error.retryAfter)
   response.writeHead(status, { 'content-type': 'application/json' })
   response.end(JSON.stringify({ error: { code: error.code, message: error.message, param: error.param ?? null } }))

@@ -5,7 +5,7 @@ import { ServiceError } from '../errors.js'
 import type { BaseManifest, ServingFormat } from '../model/base.js'
 import type { EngineKind } from './engine/engine.js'
 import type { PinnedPrompt, PromptCache } from './prompt-cache.js'
-import type { SequenceEvent, SequenceRequest, StatusReport } from './protocol.js'
+import type { SequenceEvent, SequenceRequest, ServiceStatus } from './protocol.js'
 import { checkRoom } from './scheduler.js'
 import { Sequence } from './sequence.js'
 import type { StepLoop } from './step-loop.js'
@@ -80,7 +80,7 @@ export class InferenceService {
     pinned.release()
   }
 
-  status (): StatusReport {
+  status (): ServiceStatus {
     const { manifest, format, engine, maxContext, loop, prompts } = this.#options
     return {
       ready: !this.#stopping,

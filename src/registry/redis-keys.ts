@@ -12,6 +12,11 @@ export const TENANTS = 'pf:tenants'
 /** A key record by the SHA-256 of its secret. */
 export const secretKey = (sha256: string): string => `pf:key:${sha256}`
 
+/** Hash: id of an inference process -> record. */
+export const REPLICAS = 'pf:{replicas}:records'
+/** Sorted set: id of an inference process by the time it last spoke, in ms of the clock of Redis. */
+export const REPLICA_HEARTBEATS = 'pf:{replicas}:heartbeats'
+
 /** No key of a tenant is built anywhere else, so no command can reach another tenant's. @throws invalid_request for a bad tenant */
 function tenantKey (tenant: string, ...parts: string[]): string {
   checkTenant(tenant)

@@ -13,8 +13,9 @@ import * as idempotency from './idempotency.js'
 import * as jobEvents from './job-events.js'
 import * as jobs from './jobs.js'
 import { answered, CONNECT_MS, openRedis, type WhenDown } from './redis-connection.js'
-import type { AliasMove, AliasRecord, FileRecord, JobRecord, KeyRecord, NewKey, NewVersion, Registry, RegistryEvent, ResolvedTask, Scope, TaskRecord, VersionRecord } from './registry.js'
+import type { AliasMove, AliasRecord, FileRecord, JobRecord, KeyRecord, NewKey, NewVersion, Registry, RegistryEvent, ReplicaList, ResolvedTask, Scope, TaskRecord, VersionRecord } from './registry.js'
 import type { ObjectStore } from './store/object-store.js'
+import * as replicas from './replicas.js'
 import * as tasks from './tasks.js'
 import * as versions from './versions.js'
 
@@ -120,6 +121,8 @@ export class RedisRegistry implements Registry {
   async reserveIdempotency (tenant: string, key: string, request: Digest): Promise<string | null> { return await answered(() => idempotency.reserveIdempotency(this.#redis, tenant, key, request)) }
   async storeIdempotent (tenant: string, key: string, request: Digest, answer: string): Promise<void> { await answered(() => idempotency.storeIdempotent(this.#redis, tenant, key, request, answer)) }
   async releaseIdempotency (tenant: string, key: string, request: Digest): Promise<void> { await answered(() => idempotency.releaseIdempotency(this.#redis, tenant, key, request)) }
+
+  async listReplicas (): Promise<ReplicaList> { return await answered(() => replicas.listReplicas(this.#redis)) }
 
   onEvent (listener: (event: RegistryEvent) => void): () => void { return this.#subscription.on(listener) }
 

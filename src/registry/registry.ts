@@ -53,6 +53,20 @@ export interface JobRecord {
   readonly error: { readonly code: string, readonly message: string } | null
 }
 
+/** Where an inference process is found; everything else is asked of itself. */
+export interface ReplicaRecord {
+  /** New at each start of the process. */
+  readonly id: string
+  /** `http://host:port`, or `unix:/path` on the same machine. */
+  readonly url: string
+}
+
+export interface ReplicaList {
+  readonly replicas: readonly ReplicaRecord[]
+  /** Those that a newer Permafrost has entered, in words. */
+  readonly refused: readonly string[]
+}
+
 /** What a prompt name resolves to at the moment of the request. */
 export interface ResolvedTask { readonly task: TaskRecord, readonly version: VersionRecord }
 
@@ -80,6 +94,8 @@ export type RegistryEvent =
   | { readonly type: 'task', readonly tenant: string, readonly task: string }
   | { readonly type: 'key', readonly tenant: string, readonly id: string }
   | { readonly type: 'job', readonly tenant: string, readonly id: string, readonly state: JobState }
+  /** An inference process came or ended in order. */
+  | { readonly type: 'replica', readonly id: string }
 
 export interface Registry {
   // keys
@@ -159,6 +175,10 @@ export interface Registry {
   storeIdempotent (tenant: string, key: string, request: Digest, answer: string): Promise<void>
   /** The request failed: the same key may try again. */
   releaseIdempotency (tenant: string, key: string, request: Digest): Promise<void>
+
+  // inference processes
+  /** Those that have spoken lately; another may have been lost without a word. */
+  listReplicas (): Promise<ReplicaList>
 
   onEvent (listener: (event: RegistryEvent) => void): () => void
   close (): Promise<void>

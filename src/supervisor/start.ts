@@ -83,12 +83,14 @@ async function provideBase (config: Config, paths: HomePaths, say: Say): Promise
 
 /** What the children are told beside the caller's own environment. */
 function decided (settings: Config, paths: HomePaths, { port, redisUrl, baseFolder }: { port: number, redisUrl: string, baseFolder: string }): Record<string, string> {
+  const listen = settings.INFERENCE_LISTEN ?? `unix:${join(paths.sockets, 'inference.sock')}`
   return {
     PERMAFROST_HOME: paths.home,
     PORT: String(port),
     REDIS_URL: redisUrl,
     BASE_FOLDER: baseFolder,
-    INFERENCE_URL: settings.INFERENCE_URL ?? `unix:${join(paths.sockets, 'inference.sock')}`
+    INFERENCE_LISTEN: listen,
+    INFERENCE_URL: settings.INFERENCE_URL ?? listen
   }
 }
 

@@ -148,10 +148,12 @@ suite('the service\'s own routes', () => {
   })
 
   test('/readyz says which part is missing', async () => {
-    bed.inference.ready = false
-    const answer = await caller.get('/readyz', open)
-    bed.inference.ready = true
-    assert.deepEqual([answer.status, answer.headers['retry-after'], answer.body], [503, '1', { status: 'not_ready', checks: { redis: 'ok', store: 'ok', inference: 'inference_unavailable' } }])
+    for (const [property, inference] of [['ready', 'starting'], ['answers', 'inference_unavailable']] as const) {
+      bed.inference[property] = false
+      const answer = await caller.get('/readyz', open)
+      bed.inference[property] = true
+      assert.deepEqual([answer.status, answer.headers['retry-after'], answer.body], [503, '1', { status: 'not_ready', checks: { redis: 'ok', store: 'ok', inference } }])
+    }
   })
 
   test('/metrics counts requests by route, never by name', async () => {
@@ -159,7 +161,10 @@ suite('the service\'s own routes', () => {
     const { headers, body } = await caller.get('/metrics', open)
     assert.match(headers['content-type'] ?? '', /^text\/plain/)
     assert.match(body, /permafrost_http_request_duration_seconds_count\{route="\/v1\/tasks\/:task",method="GET",status="404"\} 1/)
-    assert.match(body, /permafrost_inference_up 1/)
+    assert.match(body, /^permafrost_inference_replicas 1$/m)
+    assert.match(body, /^permafrost_inference_up\{replica="unix:\/one.sock"\} 1$/m)
+    assert.match(body, /^permafrost_inference_tokens_total\{replica="unix:\/one.sock"\} 9$/m)
+    assert.match((await caller.get('/metrics', open)).body, /^permafrost_inference_tokens_total\{replica="unix:\/one.sock"\} 9$/m, 'a scrape adds nothing')
     assert.match(body, /nodejs_eventloop_lag_p99_seconds/)
     assert.ok(!body.includes('some-private-name'))
   })

@@ -1,7 +1,6 @@
 import { digestOf } from '../../src/digest.js'
-import type { InferenceClient } from '../../src/inference/client-contract.js'
-import type { SequenceEvent, SequenceRequest, StatusReport } from '../../src/inference/protocol.js'
-import { ServiceError } from '../../src/errors.js'
+import type { InferenceClient, ReplicaStatus } from '../../src/inference/client-contract.js'
+import type { SequenceEvent, SequenceRequest } from '../../src/inference/protocol.js'
 import { byteTokenizer } from './byte-tokenizer.js'
 
 const timing = { queueMs: 1, prefillMs: 2, decodeMs: 3 }
@@ -14,6 +13,8 @@ export class ScriptedInference implements InferenceClient {
   /** Ids of sequences that were left or aborted before their last event. */
   readonly cancelled: string[] = []
   script: Script = scores
+  /** Whether it is there at all, and whether it takes requests. */
+  answers = true
   ready = true
   #onCancel: () => void = () => {}
 
@@ -39,10 +40,11 @@ export class ScriptedInference implements InferenceClient {
     return new Promise(resolve => { this.#onCancel = resolve })
   }
 
-  async status (): Promise<StatusReport> {
-    if (!this.ready) throw new ServiceError('inference_unavailable', 'gone', { retryAfter: 2 })
+  replicas (): ReplicaStatus[] {
+    if (!this.answers) return [{ url: 'unix:/one.sock', status: null }]
     const digest = digestOf('graph')
-    return { ready: true, base: digest, servingGraph: digest, format: 'float32', engine: 'stock', maxContext: 64, slots: 4, running: 0, waiting: 0, promptsCached: 0, promptCacheBytes: 0, stepsTotal: 7, tokensTotal: 9 }
+    const status = { id: 'one', ready: this.ready, base: digest, servingGraph: digest, format: 'float32', engine: 'stock', maxContext: 64, slots: 4, running: 0, waiting: 0, promptsCached: 0, promptCacheBytes: 0, stepsTotal: 7, tokensTotal: 9 } as const
+    return [{ url: 'unix:/one.sock', status }]
   }
 
   async close (): Promise<void> {}

@@ -9,40 +9,44 @@ import { join } from 'node:path'
 import { after, afterEach, beforeEach, suite, test } from 'node:test'
 import { pino } from 'pino'
 import { ServiceError } from '../../src/errors.js'
-import { HttpInferenceClient } from '../../src/inference/client.js'
-import { inferenceAddress, type InferenceAddress } from '../../src/inference/client-address.js'
+import { ReplicaClient, ReplicaFailure } from '../../src/inference/client.js'
 import type { SequenceEvent, SequenceRequest, StatusReport } from '../../src/inference/protocol.js'
 import { createInferenceServer, type Backend } from '../../src/inference/server.js'
 import { digestOf } from '../../src/digest.js'
 import { generate } from './tiny-service.js'
 
 const STATUS: StatusReport = {
-  ready: true, base: digestOf('base'), servingGraph: digestOf('graph'), format: 'w8a8', engine: 'c-api', maxContext: 64, slots: 2,
+  id: 'one', ready: true, base: digestOf('base'), servingGraph: digestOf('graph'), format: 'w8a8', engine: 'c-api', maxContext: 64, slots: 2,
   running: 1, waiting: 0, promptsCached: 3, promptCacheBytes: 100, stepsTotal: 7, tokensTotal: 5
 }
 const FINISHED: SequenceEvent = { type: 'finished', reason: 'stop', virtualTokens: 0, timing: { queueMs: 0, prefillMs: 1, decodeMs: 2 } }
 const token = (id: number): SequenceEvent => ({ type: 'token', id })
-const unavailable = (error: unknown): boolean => error instanceof ServiceError && error.code === 'inference_unavailable' && error.retryAfter === 2
+const failure = (how: ReplicaFailure['how'], code = 'inference_unavailable') => (error: unknown): boolean => {
+  assert.ok(error instanceof ReplicaFailure)
+  assert.deepEqual([error.how, error.code], [how, code])
+  assert.ok(error.retryAfter! >= 1)
+  return true
+}
 const never = new AbortController().signal
 
 suite('inference client and server', () => {
   let folder: string
   let server: Server
-  let address: InferenceAddress
-  let client: HttpInferenceClient
+  let url: string
+  let client: ReplicaClient
   let submit: Backend['submit']
   const folders: string[] = []
 
   beforeEach(async () => {
     folder = await mkdtemp(join(tmpdir(), 'permafrost-http-'))
     folders.push(folder)
-    server = createInferenceServer(() => ({ status: () => STATUS, submit: (...args) => submit(...args) }), pino({ level: 'silent' }))
-    address = { socketPath: join(folder, 'inference.sock') }
+    server = createInferenceServer(() => ({ status: () => STATUS, submit: (...args) => submit(...args) }), { id: 'one' }, pino({ level: 'silent' }))
     await new Promise<void>(resolve => server.listen({ path: join(folder, 'inference.sock') }, resolve))
-    client = new HttpInferenceClient(address)
+    url = `unix:${join(folder, 'inference.sock')}`
+    client = new ReplicaClient(url)
   })
   afterEach(async () => {
-    await client.close()
+    client.close()
     server.closeAllConnections()
     await new Promise(resolve => server.close(resolve))
   })
@@ -50,7 +54,7 @@ suite('inference client and server', () => {
 
   const all = async (request: SequenceRequest = generate([1]), signal = never): Promise<SequenceEvent[]> => {
     const events = []
-    for await (const event of client.run(request, signal)) events.push(event)
+    for await (const event of client.run(request, null, signal)) events.push(event)
     return events
   }
 
@@ -63,7 +67,7 @@ suite('inference client and server', () => {
       void once(said, 'more').then(() => { emit(token(2)); emit(FINISHED) })
     }
     const request = generate([4, 5], { maxTokens: 3 })
-    const events = client.run(request, never)
+    const events = client.run(request, null, never)
     assert.deepEqual((await events.next()).value, token(1))
     said.emit('more')
     assert.deepEqual((await events.next()).value, token(2))
@@ -86,9 +90,9 @@ suite('inference client and server', () => {
 
   test('refusals are the errors they were', async () => {
     submit = async () => { throw new ServiceError('saturated', '2 run and 9 wait, limit 9', { retryAfter: 4 }) }
-    await assert.rejects(all(), (error: unknown) => error instanceof ServiceError && error.code === 'saturated' && error.retryAfter === 4 && error.message === '2 run and 9 wait, limit 9')
+    await assert.rejects(all(), (error: unknown) => failure('refused', 'saturated')(error) && (error as ReplicaFailure).retryAfter === 4 && (error as ReplicaFailure).message === '2 run and 9 wait, limit 9')
     submit = async () => { throw new ServiceError('context_too_long', 'too long', { param: 'input' }) }
-    await assert.rejects(all(), (error: unknown) => error instanceof ServiceError && error.code === 'context_too_long' && error.param === 'input' && error.retryAfter === undefined)
+    await assert.rejects(all(), (error: unknown) => error instanceof ServiceError && !(error instanceof ReplicaFailure) && error.code === 'context_too_long' && error.param === 'input' && error.retryAfter === undefined)
     submit = async () => { throw new Error('a secret of ours') }
     await assert.rejects(all(), (error: unknown) => error instanceof ServiceError && error.code === 'internal' && !error.message.includes('secret'))
   })
@@ -118,7 +122,7 @@ suite('inference client and server', () => {
     const hangUp = new AbortController()
     const seen = once(cancelled, 'cancel')
     await assert.rejects(async () => {
-      for await (const event of client.run(generate([1]), hangUp.signal)) {
+      for await (const event of client.run(generate([1]), null, hangUp.signal)) {
         assert.deepEqual(event, token(1))
         hangUp.abort()
       }
@@ -134,7 +138,7 @@ suite('inference client and server', () => {
       emit(token(2))
     }
     const seen = once(cancelled, 'cancel')
-    for await (const event of client.run(generate([1]), never)) {
+    for await (const event of client.run(generate([1]), null, never)) {
       assert.deepEqual(event, token(1))
       break
     }
@@ -164,23 +168,55 @@ suite('inference client and server', () => {
     const events = Array.from({ length: 5000 }, (_, id): SequenceEvent => ({ type: 'token', id, logprob: -1.5, top: Array.from({ length: 20 }, (_, other) => [other, -2.25] as const) }))
     submit = async (_request, _signal, emit) => { for (const event of [...events, FINISHED]) emit(event) }
     let count = 0
-    for await (const event of client.run(generate([1]), never)) {
+    for await (const event of client.run(generate([1]), null, never)) {
       if (event.type === 'token') assert.equal(event.id, count++)
       if (count % 500 === 0) await new Promise(resolve => setImmediate(resolve))
     }
     assert.equal(count, 5000)
   })
 
-  test('no process, a connection that breaks, an answer that ends early: unavailable with a time to come back', async () => {
+  test('no process, a connection that breaks, an answer that ends early: another process may answer', async () => {
     submit = async (_request, _signal, emit) => {
       emit(token(1))
       setImmediate(() => server.closeAllConnections())
     }
-    await assert.rejects(all(), unavailable)
-    const absent = new HttpInferenceClient({ socketPath: join(folder, 'nobody.sock') })
-    await assert.rejects(absent.status(), unavailable)
-    await assert.rejects(absent.run(generate([1]), never).next(), unavailable)
-    await absent.close()
+    await assert.rejects(all(), failure('broke'))
+    submit = async () => { server.closeAllConnections() }
+    await assert.rejects(all(), failure('broke'))
+    submit = async (_request, _signal, emit) => {
+      emit(token(1))
+      emit({ type: 'failed', code: 'inference_unavailable', message: 'the inference process stopped' })
+    }
+    await assert.rejects(all(), failure('refused'))
+    const absent = new ReplicaClient(`unix:${join(folder, 'nobody.sock')}`)
+    await assert.rejects(absent.status(), failure('unreachable'))
+    await assert.rejects(absent.run(generate([1]), null, never).next(), failure('unreachable'))
+    absent.close()
+  })
+
+  test('a process that ended with a request on a kept connection may have begun it', async () => {
+    submit = async (_request, _signal, emit) => emit(FINISHED)
+    await all()
+    submit = async () => {
+      server.close()
+      server.closeAllConnections()
+    }
+    await assert.rejects(all(), failure('broke'))
+  })
+
+  test('closing the client breaks the answer under way', async () => {
+    submit = async (_request, _signal, emit) => emit(token(1))
+    const run = client.run(generate([1]), null, never)
+    await run.next()
+    client.close()
+    await assert.rejects(run.next(), failure('broke'))
+  })
+
+  test('a request that means another process than the one which listens there is refused', async () => {
+    submit = async (_request, _signal, emit) => emit(FINISHED)
+    const ask = async (replica: string): Promise<unknown> => (await client.run(generate([1]), replica, never).next()).value
+    assert.deepEqual(await ask('one'), FINISHED)
+    await assert.rejects(ask('its predecessor'), failure('refused'))
   })
 
   test('a kept connection that the server closed is replaced without an error', async () => {
@@ -196,16 +232,28 @@ suite('inference client and server', () => {
     assert.deepEqual(await client.status(), STATUS)
   })
 
-  test('the server speaks TCP too, refuses unknown routes and bodies that are no JSON', async () => {
-    const tcp = createInferenceServer(() => ({ status: () => STATUS, submit: async () => {} }), pino({ level: 'silent' }))
+  test('the server speaks TCP too, refuses unknown routes, bodies that are no JSON, and whoever has not its secret', async () => {
+    const secret = 'between the two of us'
+    const tcp = createInferenceServer(() => ({ status: () => STATUS, submit: async () => {} }), { id: 'one', secret }, pino({ level: 'silent' }))
     await new Promise<void>(resolve => tcp.listen(0, '127.0.0.1', resolve))
     const { port } = tcp.address() as AddressInfo
-    const overTcp = new HttpInferenceClient(inferenceAddress({ INFERENCE_URL: `http://127.0.0.1:${port}`, PERMAFROST_HOME: '/nowhere' }))
+    const overTcp = new ReplicaClient(`http://127.0.0.1:${port}`, secret)
     assert.equal((await overTcp.status()).slots, 2)
-    const post = async (path: string, body: string): Promise<unknown> => (await fetch(`http://127.0.0.1:${port}${path}`, { method: 'POST', body })).json()
+    const post = async (path: string, body: string): Promise<unknown> => (await fetch(`http://127.0.0.1:${port}${path}`, { method: 'POST', body, headers: { authorization: `Bearer ${secret}` } })).json()
     assert.deepEqual(await post('/sequences', '{'), { error: { code: 'invalid_json', message: 'the body is not JSON', param: null } })
     assert.deepEqual(await post('/nothing', '{}'), { error: { code: 'route_not_found', message: 'no route POST /nothing', param: null } })
-    await overTcp.close()
+    for (const authorization of [undefined, 'Bearer between the two of them', `Basic ${secret}`]) {
+      for (const [method, path] of [['GET', '/status'], ['POST', '/sequences'], ['GET', '/nothing']] as const) {
+        const refused = await fetch(`http://127.0.0.1:${port}${path}`, { method, headers: authorization === undefined ? {} : { authorization } })
+        assert.equal(refused.status, 401)
+        assert.equal((await refused.json() as { error: { code: string } }).error.code, 'invalid_api_key')
+      }
+    }
+    const stranger = new ReplicaClient(`http://127.0.0.1:${port}`)
+    await assert.rejects(stranger.status(), failure('forbidden'))
+    await assert.rejects(stranger.run(generate([1]), null, never).next(), failure('forbidden'))
+    stranger.close()
+    overTcp.close()
     tcp.closeAllConnections()
     await new Promise(resolve => tcp.close(resolve))
   })
@@ -218,20 +266,5 @@ suite('inference client and server', () => {
     socket.destroy()
     await once(socket, 'close')
     assert.deepEqual(await client.status(), STATUS)
-  })
-})
-
-suite('address of the inference process', () => {
-  const home = '/home/permafrost'
-  test('is a socket under the home folder unless told otherwise', () => {
-    assert.deepEqual(inferenceAddress({ PERMAFROST_HOME: home }), { socketPath: '/home/permafrost/run/inference.sock' })
-    assert.deepEqual(inferenceAddress({ PERMAFROST_HOME: home, INFERENCE_URL: 'unix:/tmp/x.sock' }), { socketPath: '/tmp/x.sock' })
-    assert.deepEqual(inferenceAddress({ PERMAFROST_HOME: home, INFERENCE_URL: 'http://inference:9000' }), { host: 'inference', port: 9000 })
-  })
-
-  test('must name a port and nothing more', () => {
-    for (const url of ['http://inference', 'https://inference:1', 'http://inference:1/path', 'unix:relative', 'inference:1']) {
-      assert.throws(() => inferenceAddress({ PERMAFROST_HOME: home, INFERENCE_URL: url }), /INFERENCE_URL/, url)
-    }
   })
 })

@@ -11,8 +11,7 @@ import { after, afterEach, before, suite, test } from 'node:test'
 import { Redis } from 'ioredis'
 import { loadConfig, type Config } from '../../src/config.js'
 import { ServiceError } from '../../src/errors.js'
-import { inferenceAddress } from '../../src/inference/client-address.js'
-import { HttpInferenceClient } from '../../src/inference/client.js'
+import { ReplicaClient } from '../../src/inference/client.js'
 import type { SequenceEvent } from '../../src/inference/protocol.js'
 import { EVENTS_CHANNEL } from '../../src/registry/redis-keys.js'
 import { openStores } from '../../src/registry/store/open-stores.js'
@@ -61,7 +60,7 @@ suite('inference process', () => {
   let environment: NodeJS.ProcessEnv
   let config: Config
   const children: ChildProcess[] = []
-  const client = (): HttpInferenceClient => new HttpInferenceClient(inferenceAddress(config))
+  const client = (): ReplicaClient => new ReplicaClient(`unix:${join(home, 'run', 'inference.sock')}`)
   const launch = (more: NodeJS.ProcessEnv = {}, nodeOptions: string[] = []): Started => {
     const started = start({ ...environment, ...more }, nodeOptions)
     children.push(started.child)
@@ -98,21 +97,21 @@ suite('inference process', () => {
     const status = await inference.status()
     assert.deepEqual([status.ready, status.base, status.maxContext], [true, tiny.base.manifest.digest, 512])
     const events: SequenceEvent[] = []
-    for await (const event of inference.run(generate([1, 2, 3], { maxTokens: 400 }), never)) {
+    for await (const event of inference.run(generate([1, 2, 3], { maxTokens: 400 }), null, never)) {
       if (events.push(event) === 3) started.child.kill('SIGTERM')
     }
     assert.equal(tokenIds(events).length, 400)
     assert.equal(events.at(-1)!.type, 'finished')
     assert.equal(await started.exited, 0, started.stderr())
     assert.equal(existsSync(join(home, 'run', 'inference.sock')), false)
-    await inference.close()
+    inference.close()
   })
 
   test('kill -9 in mid-answer: the client is told, and a new process takes over the socket', async () => {
     const first = launch()
     await first.said('inference process is ready')
     const inference = client()
-    const run = inference.run(generate([1, 2, 3], { maxTokens: 400 }), never)
+    const run = inference.run(generate([1, 2, 3], { maxTokens: 400 }), null, never)
     await run.next()
     first.child.kill('SIGKILL')
     await assert.rejects(async () => { for await (const event of run) assert.equal(event.type, 'token') }, (error: unknown) => error instanceof ServiceError && error.code === 'inference_unavailable' && error.retryAfter !== undefined)
@@ -127,7 +126,7 @@ suite('inference process', () => {
     assert.equal((await inference.status()).ready, true)
     second.child.kill('SIGTERM')
     assert.equal(await second.exited, 0)
-    await inference.close()
+    inference.close()
   })
 
   test('without koffi the stock engine runs, says so, and gives the same answer', async () => {
@@ -139,11 +138,11 @@ suite('inference process', () => {
       if (engine === 'stock') await started.said('ONNX Runtime cannot be called directly: the slow engine runs')
       const inference = client()
       const events = []
-      for await (const event of inference.run(generate([1, 2, 3], { maxTokens: 20 }), never)) events.push(event)
+      for await (const event of inference.run(generate([1, 2, 3], { maxTokens: 20 }), null, never)) events.push(event)
       answers.push({ engine, reported: (await inference.status()).engine, ids: tokenIds(events) })
       started.child.kill('SIGTERM')
       assert.equal(await started.exited, 0, started.stderr())
-      await inference.close()
+      inference.close()
     }
     const [direct, fallback] = answers
     assert.deepEqual(direct, { ...direct, engine: 'c-api', reported: 'c-api' })
@@ -167,14 +166,14 @@ suite('inference process', () => {
       await redis.kill9()
       await started.said('Redis is away: new versions load on their first request')
       const events = []
-      for await (const event of inference.run(generate([1], { prompt: digest, maxTokens: 2 }), never)) events.push(event)
+      for await (const event of inference.run(generate([1], { prompt: digest, maxTokens: 2 }), null, never)) events.push(event)
       assert.equal(events.at(-1)!.type, 'finished')
     } finally {
       started.child.kill('SIGTERM')
       assert.equal(await started.exited, 0, started.stderr())
       publisher.disconnect()
       await redis.stop()
-      await inference.close()
+      inference.close()
     }
   })
 })

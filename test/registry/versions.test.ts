@@ -107,7 +107,7 @@ suite('versions', () => {
     const heard = new EventTarget()
     const events: RegistryEvent[] = []
     const stop = other.onEvent(event => {
-      if (event.tenant !== 'announced') return
+      if (event.type === 'replica' || event.tenant !== 'announced') return
       events.push(event)
       if (event.type === 'alias') heard.dispatchEvent(new Event('alias'))
     })

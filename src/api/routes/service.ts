@@ -1,6 +1,7 @@
 /** What an orchestrator, a monitor and a client generator ask; no key is needed. */
 import { Type } from '@sinclair/typebox'
 import { ServiceError } from '../../errors.js'
+import type { InferenceClient } from '../../inference/client-contract.js'
 import { VERSION } from '../../project.js'
 import type { Application } from '../application.js'
 import type { Metrics } from '../metrics.js'
@@ -24,15 +25,14 @@ export function serviceRoutes (app: Application, { registry, objects, inference 
   }, async () => ({ status: 'ok' as const, version: VERSION }))
 
   app.get('/readyz', {
-    schema: { summary: 'Redis, the store and the inference process answer', tags: ['service'], querystring: NoQuery, response: { 200: ReadySchema, 503: ReadySchema } }
+    schema: { summary: 'Redis, the store and an inference process answer', tags: ['service'], querystring: NoQuery, response: { 200: ReadySchema, 503: ReadySchema } }
   }, async (_request, reply) => {
-    const [redis, store, model] = await Promise.all([
+    const [redis, store] = await Promise.all([
       // Any read will do: only Redis knows that there is no such key.
       outcome(registry.findKey(NO_KEY).then(() => 'ok')),
-      outcome(objects.has('readyz').then(() => 'ok')),
-      outcome(inference.status().then(status => status.ready ? 'ok' : 'starting'))
+      outcome(objects.has('readyz').then(() => 'ok'))
     ])
-    const checks = { redis, store, inference: model }
+    const checks = { redis, store, inference: inferenceState(inference) }
     const ready = Object.values(checks).every(check => check === 'ok')
     if (!ready) reply.header('retry-after', '1')
     return await reply.code(ready ? 200 : 503).send({ status: ready ? 'ready' : 'not_ready', checks })
@@ -43,6 +43,13 @@ export function serviceRoutes (app: Application, { registry, objects, inference 
   }, async (_request, reply) => await reply.type(metrics.contentType).send(await metrics.text()))
 
   app.get('/openapi.json', { schema: { hide: true, querystring: NoQuery } }, async () => app.swagger())
+}
+
+/** One that is ready will do: a request finds it. */
+function inferenceState (inference: InferenceClient): string {
+  const answering = inference.replicas().flatMap(({ status }) => status ?? [])
+  if (answering.length === 0) return 'inference_unavailable'
+  return answering.some(({ ready }) => ready) ? 'ok' : 'starting'
 }
 
 async function outcome (check: Promise<string>): Promise<string> {
