@@ -6,6 +6,7 @@ import { randomBytes } from 'node:crypto'
 import { readFile, rename, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Digest } from '../digest.js'
+import { refuseNewerSchema, SCHEMA } from '../schema.js'
 
 export interface FileStamp { readonly path: string, readonly bytes: number, readonly mtimeMs: number }
 export interface ImportedSource {
@@ -27,14 +28,18 @@ export async function stampsOf (paths: readonly string[]): Promise<readonly File
   }))
 }
 
-/** Entries of `home/bases/index.json`; none when it is absent or of another version. The index can always be rebuilt by importing. */
+/** As in the file; older ones say no schema. */
+interface BaseIndex { readonly schema?: unknown, readonly importer?: unknown, readonly sources?: unknown }
+
+/**
+ * Entries of `home/bases/index.json`; none when it is absent, damaged or of another importer: importing makes it again.
+ * @throws newer_schema
+ */
 export async function readBaseIndex (folder: string): Promise<readonly ImportedSource[]> {
-  try {
-    const { importer, sources } = JSON.parse(await readFile(join(folder, FILE), 'utf8')) as { importer?: unknown, sources?: unknown }
-    return importer === IMPORTER && Array.isArray(sources) ? sources as ImportedSource[] : []
-  } catch {
-    return []
-  }
+  const path = join(folder, FILE)
+  const { schema, importer, sources } = await readFile(path, 'utf8').then(text => (JSON.parse(text) ?? {}) as BaseIndex).catch((): BaseIndex => ({}))
+  refuseNewerSchema(path, schema)
+  return importer === IMPORTER && Array.isArray(sources) ? sources as ImportedSource[] : []
 }
 
 export function sameFiles (a: readonly FileStamp[], b: readonly FileStamp[]): boolean {
@@ -46,6 +51,6 @@ export async function rememberSource (folder: string, entry: ImportedSource): Pr
   const paths = ({ files }: ImportedSource): string => files.map(({ path }) => path).join('\n')
   const sources = [...(await readBaseIndex(folder)).filter(other => paths(other) !== paths(entry)), entry]
   const temporary = join(folder, `.${randomBytes(8).toString('hex')}.index`)
-  await writeFile(temporary, JSON.stringify({ importer: IMPORTER, sources }, null, 1))
+  await writeFile(temporary, JSON.stringify({ schema: SCHEMA, importer: IMPORTER, sources } satisfies BaseIndex, null, 1))
   await rename(temporary, join(folder, FILE))
 }

@@ -2,6 +2,7 @@ import { readFile, realpath } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Digest } from '../digest.js'
 import { NotYetError } from '../errors.js'
+import { checkSchema, type SCHEMA } from '../schema.js'
 import type { LlamaConfig } from './llama-config.js'
 import type { RotationPlan } from './rotate.js'
 
@@ -32,7 +33,7 @@ export interface ServingGraph {
 }
 
 export interface BaseManifest {
-  readonly schema: 1
+  readonly schema: typeof SCHEMA
   /** Identity of the base: weights, configuration and tokenizer. Adapters name it. */
   readonly digest: Digest
   /** `[a-z0-9._-]+`, the source's file name without number format (metadata often name a training run); shown to clients. */
@@ -53,12 +54,12 @@ export interface Base { readonly folder: string, readonly manifest: BaseManifest
 
 /**
  * @param path of the folder or of a link to it, which is followed once
- * @throws NotYetError when there is no base, Error when it is of an unknown schema
+ * @throws NotYetError when there is no base, newer_schema
  */
 export async function openBase (path: string): Promise<Base> {
   const { folder, text } = await readManifest(path)
   const manifest = JSON.parse(text) as BaseManifest
-  if (manifest.schema !== 1) throw new Error(`${folder}: manifest schema ${String(manifest.schema)} is not known; this version reads 1`)
+  checkSchema(`the base in ${folder}`, manifest.schema)
   return { folder, manifest }
 }
 

@@ -6,6 +6,7 @@ import { basename, join, resolve } from 'node:path'
 import { canonicalJson, digestOf, hexOf } from '../digest.js'
 import type { Digest } from '../digest.js'
 import { MalformedModelError } from '../errors.js'
+import { isOfNewerSchema, SCHEMA } from '../schema.js'
 import { BASE_FILES, openBase } from './base.js'
 import type { Base, BaseManifest, ServingGraph } from './base.js'
 import { type FileStamp, readBaseIndex, rememberSource, sameFiles, stampsOf } from './base-index.js'
@@ -42,7 +43,7 @@ interface OpenedModel { readonly source: WeightSource, readonly tokenizer: Impor
 /**
  * Imports a GGUF file or a Hugging Face folder of the Llama family once; known sources are opened in milliseconds.
  * Safe to run in several processes and to kill at any moment: a base folder appears complete or not at all.
- * @throws MalformedModelError when the model cannot be served, naming the source and its key, tensor or field
+ * @throws MalformedModelError when the model cannot be served, naming the source and its key, tensor or field; newer_schema
  */
 export async function importBase (source: string, home: string, progress: ImportProgress): Promise<Base> {
   const path = resolve(source)
@@ -59,21 +60,23 @@ async function importOnce (path: string, bases: string, progress: ImportProgress
   const stamps = await stampsOf(await filesOf(path))
   const known = await readBaseIndex(bases)
   const seen = known.find(entry => sameFiles(entry.files, stamps))
-  const opened = seen === undefined ? null : await openIfPresent(bases, seen.base)
+  const opened = seen === undefined ? null : await openIfPresent(join(bases, hexOf(seen.base)))
   if (opened !== null) return opened
 
   const sourceDigest = await digestOfFiles(stamps, progress)
   const sameBytes = known.find(entry => entry.source === sourceDigest)
-  const base = (sameBytes === undefined ? null : await openIfPresent(bases, sameBytes.base)) ??
+  const base = (sameBytes === undefined ? null : await openIfPresent(join(bases, hexOf(sameBytes.base)))) ??
     await importModel(path, bases, { file: basename(path), bytes: bytesOf(stamps), digest: sourceDigest }, progress)
   await rememberSource(bases, { files: stamps, source: sourceDigest, base: base.manifest.digest })
   return base
 }
 
-async function openIfPresent (bases: string, digest: Digest): Promise<Base | null> {
+/** What is damaged is imported anew. @throws newer_schema: what a newer version made stays as it is */
+async function openIfPresent (folder: string): Promise<Base | null> {
   try {
-    return await openBase(join(bases, hexOf(digest)))
-  } catch {
+    return await openBase(folder)
+  } catch (error) {
+    if (isOfNewerSchema(error)) throw error
     return null
   }
 }
@@ -114,7 +117,10 @@ async function importModel (path: string, bases: string, source: BaseManifest['s
     const manifest = await fillFolder(folder, model, { source, name: nameOf(path, model.source) }, progress)
     const final = join(bases, hexOf(manifest.digest))
     // One of an older version serves other graphs under the same weights: it makes room.
-    await finishFolder(folder, final, existing => openBase(existing).then(old => canonicalJson(old.manifest.serving) === canonicalJson(manifest.serving), () => false))
+    await finishFolder(folder, final, async existing => {
+      const old = await openIfPresent(existing)
+      return old !== null && canonicalJson(old.manifest.serving) === canonicalJson(manifest.serving)
+    })
     progress('write', 1, 1)
     return await openBase(final)
   } catch (error) {
@@ -179,7 +185,7 @@ async function fillFolder (folder: string, { source, tokenizer }: OpenedModel, {
     return { digest: digestOf(canonicalJson({ graph: digestOf(graph), data, rotation: plan })), rotation: plan, attention }
   }
   const manifest: BaseManifest = {
-    schema: 1,
+    schema: SCHEMA,
     digest: digestOf(canonicalJson({ config, weights: weightsDigest, tokenizer: digestOf(tokenizerText), chatTemplate: tokenizer.chatTemplate })),
     name,
     licence: source.licence,

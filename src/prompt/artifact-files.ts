@@ -4,7 +4,9 @@ import { canonicalJson, type Digest } from '../digest.js'
 import { ServiceError } from '../errors.js'
 import type { LlamaConfig } from '../model/llama-config.js'
 import { encodeSafetensors } from '../model/safetensors-writer.js'
+import { refuseNewerSchema } from '../schema.js'
 import { ARTIFACT_FILES, PromptManifestSchema, type ArtifactFiles, type PromptManifest, type SoftPrompt } from './artifact.js'
+import { artifactDigest } from './artifact-digest.js'
 import { jsonFile, tensorFile } from './artifact-reading.js'
 import { peftConfig, promptColumns, PROMPT_TENSOR, readPeftAdapter } from './peft.js'
 import type { TaskSpec } from './task-spec.js'
@@ -50,13 +52,13 @@ function jsonBytes (value: unknown): Uint8Array {
 
 /**
  * @param expected the base that it is to be used with
- * @throws ServiceError malformed_artifact naming file and field, wrong_base with both digests, not_finite naming the tensor
+ * @throws ServiceError newer_schema naming the artifact, malformed_artifact naming file and field, wrong_base with both digests, not_finite naming the tensor
  */
 export function readArtifact (files: ArtifactFiles, expected: { readonly base: Digest, readonly config: LlamaConfig }): SoftPrompt {
+  const manifest = readManifest(files) // first: an artifact of a newer schema may have other files
   const known: readonly string[] = Object.values(ARTIFACT_FILES)
   const stranger = [...files.keys()].find(name => !known.includes(name))
   if (stranger !== undefined) throw malformed(stranger.slice(0, 100), `${JSON.stringify(stranger.slice(0, 100))} is no file of an artifact; it has ${known.join(', ')}`)
-  const manifest = readManifest(files)
   if (manifest.base !== expected.base) throw new ServiceError('wrong_base', `the prompt was trained for base ${manifest.base}, this one is ${expected.base}`, { param: 'base' })
   const adapter = readPeftAdapter(files, expected.config)
   for (const key of ['method', 'numVirtualTokens'] as const) {
@@ -66,9 +68,10 @@ export function readArtifact (files: ArtifactFiles, expected: { readonly base: D
   return { manifest, embeddings: adapter.embeddings, labelVectors: readLabelVectors(files, manifest, expected.config) }
 }
 
-/** The manifest alone, for what needs no numbers. @throws ServiceError malformed_artifact */
+/** The manifest alone, for what needs no numbers. @throws ServiceError newer_schema, malformed_artifact */
 export function readManifest (files: ArtifactFiles): PromptManifest {
-  const value: unknown = jsonFile(files, ARTIFACT_FILES.manifest)
+  const value = jsonFile(files, ARTIFACT_FILES.manifest)
+  refuseNewerSchema(`artifact ${artifactDigest(files)}`, value['schema'])
   const problem = manifestProblem(value)
   if (problem !== null) throw malformed(ARTIFACT_FILES.manifest, `${ARTIFACT_FILES.manifest}: ${problem}`)
   return value as PromptManifest

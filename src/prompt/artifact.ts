@@ -3,6 +3,7 @@
  * names and bytes of its files. safetensors only, never pickle.
  */
 import { type Static, Type } from '@sinclair/typebox'
+import { SCHEMA } from '../schema.js'
 import { METHODS } from './methods.js'
 import { TaskSpecSchema } from './task-spec.js'
 
@@ -16,7 +17,7 @@ export const ARTIFACT_FILES = {
 } as const
 
 export const PromptManifestSchema = Type.Object({
-  schema: Type.Literal(1),
+  schema: Type.Literal(SCHEMA),
   /** Digest of the base it was trained for. */
   base: Type.String(),
   method: Type.Union(METHODS.map(method => Type.Literal(method))),

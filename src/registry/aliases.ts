@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import type { Redis } from 'ioredis'
 import { ServiceError } from '../errors.js'
+import { checkSchema } from '../schema.js'
 import { LuaScript } from './lua-script.js'
 import { checkAliasName } from './names.js'
 import { aliasNotFound, taskNotFound, versionNotFound } from './not-found.js'
@@ -23,7 +24,7 @@ export async function listAliases (redis: Redis, tenant: string, task: string): 
   const records = await redis.hgetall(aliasesKey(tenant, task))
   return Object.entries(records)
     .sort(([a], [b]) => a < b ? -1 : 1)
-    .map(([name, json]) => decodeAlias(name, json))
+    .map(([name, json]) => decodeAlias(task, name, json))
 }
 
 export async function getAlias (redis: Redis, tenant: string, task: string, alias: string): Promise<AliasRecord> {
@@ -32,7 +33,7 @@ export async function getAlias (redis: Redis, tenant: string, task: string, alia
     await getTask(redis, tenant, task)
     throw aliasNotFound(task, alias)
   }
-  return decodeAlias(alias, json)
+  return decodeAlias(task, alias, json)
 }
 
 export async function moveAlias (redis: Redis, tenant: string, task: string, alias: string, version: number, options: { ifMatch?: string, by: string }): Promise<AliasRecord> {
@@ -48,7 +49,7 @@ export async function aliasHistory (redis: Redis, tenant: string, task: string, 
   await getAlias(redis, tenant, task, alias)
   const moves = await redis.lrange(aliasMovesKey(tenant, task), 0, -1)
   return moves
-    .map(json => decodeRecord<StoredMove>(`a move of alias ${alias}`, json))
+    .map(json => decodeRecord<StoredMove>(`a move of alias ${alias} of task ${task}`, json))
     .filter(move => move.alias === alias)
     .map(({ from, to, at, by }) => ({ from, to, at, by }))
 }
@@ -57,8 +58,9 @@ async function runMove (redis: Redis, tenant: string, task: string, alias: strin
   const [outcome, detail = ''] = await MOVE_ALIAS.run(redis, [
     tasksKey(tenant), versionsKey(tenant, task), aliasesKey(tenant, task), aliasMovesKey(tenant, task)
   ], [task, alias, version, ifMatch, randomBytes(9).toString('base64url'), new Date().toISOString(), by, MAX_ALIAS_MOVES, EVENTS_CHANNEL, tenant])
+  if (outcome === 'other_schema') checkSchema(`alias ${alias} of task ${task}`, detail)
   switch (outcome) {
-    case 'ok': return decodeAlias(alias, detail)
+    case 'ok': return decodeAlias(task, alias, detail)
     case 'task_not_found': throw taskNotFound(task)
     case 'alias_not_found': throw aliasNotFound(task, alias)
     case 'version_not_found': throw versionNotFound(task, detail)
@@ -68,7 +70,7 @@ async function runMove (redis: Redis, tenant: string, task: string, alias: strin
   }
 }
 
-function decodeAlias (name: string, json: string): AliasRecord {
-  const { version, etag, movedAt } = decodeRecord<StoredAlias>(`alias ${name}`, json)
+function decodeAlias (task: string, name: string, json: string): AliasRecord {
+  const { version, etag, movedAt } = decodeRecord<StoredAlias>(`alias ${name} of task ${task}`, json)
   return { name, version, etag, movedAt }
 }

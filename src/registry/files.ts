@@ -24,6 +24,7 @@ export async function listFiles (redis: Redis, tenant: string): Promise<FileReco
 }
 
 export async function removeFile (redis: Redis, tenant: string, id: string): Promise<void> {
+  await getFile(redis, tenant, id)
   const removed = await redis.hdel(filesKey(tenant), id)
   if (removed === 0) throw fileNotFound(id)
 }

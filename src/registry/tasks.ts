@@ -47,6 +47,8 @@ export async function describeTask (redis: Redis, tenant: string, name: string, 
 }
 
 export async function deleteTask (redis: Redis, objects: ObjectStore, tenant: string, name: string): Promise<void> {
+  // What a newer version keeps of a task, this one would leave behind.
+  await getTask(redis, tenant, name)
   const [outcome, open] = await DELETE_TASK.run(redis, [
     tasksKey(tenant), taskOpenJobsKey(tenant, name), versionsKey(tenant, name),
     jobVersionsKey(tenant, name), aliasesKey(tenant, name), aliasMovesKey(tenant, name)

@@ -7,7 +7,7 @@ import { FINAL_STATES, type JobProgressEvent, type JobState, type TrainingJobDat
 import { JobStopped, type StopReason } from '../../workers/job-stopped.js'
 import { type JobDependencies, processJob } from '../../workers/process-job.js'
 
-const data = { job: 'job_1', tenant: 't', task: 'task', alias: 'production', method: { type: 'prefix-tuning', num_virtual_tokens: 4 } } as TrainingJobData
+const data = { schema: 1, job: 'job_1', tenant: 't', task: 'task', alias: 'production', method: { type: 'prefix-tuning', num_virtual_tokens: 4 } } as TrainingJobData
 const trained = { digest: digestOf('prompt'), metrics: { loss: 1 } }
 const step: JobProgressEvent = { type: 'checkpoint', step: 1 }
 
@@ -97,6 +97,17 @@ suite('processJob()', () => {
       assert.deepEqual(job.log.slice(2), ['running', 'event error', 'failed internal', 'checkpoint removed'])
     })
   }
+
+  test('leaves a job of a newer schema alone, and gives one back that meets something newer, on the last attempt too', async () => {
+    const untouched = new OneJob()
+    await assert.rejects(processJob({ ...data, schema: 2 } as unknown as TrainingJobData, untouched.dependencies(failing(new Error('must not run'))), { stop: never, lastAttempt: true }), { code: 'newer_schema' })
+    assert.deepEqual([untouched.state, untouched.log], ['queued', []])
+
+    const met = new OneJob()
+    const newer = new ServiceError('newer_schema', 'the checkpoint of job job_1 is stored with schema 2')
+    await assert.rejects(processJob(data, met.dependencies(failing(newer)), { stop: never, lastAttempt: true }), newer)
+    assert.deepEqual(met.log, ['running', 'queued'])
+  })
 
   test('stops a cancelled job at the registry\'s event, and without it at the next event of the run', async () => {
     const told = new OneJob()

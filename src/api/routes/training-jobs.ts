@@ -3,6 +3,7 @@ import { type Static, Type } from '@sinclair/typebox'
 import { ServiceError } from '../../errors.js'
 import { PRODUCTION } from '../../registry/names.js'
 import type { JobRecord, Scope } from '../../registry/registry.js'
+import { SCHEMA } from '../../schema.js'
 import { JOB_EVENT_ID, JOB_STATES, type JobEvent, TrainingJobRequestSchema } from '../../training/job.js'
 import { completeRecipe, validationRows } from '../../training/recipe.js'
 import type { Application } from '../application.js'
@@ -72,7 +73,7 @@ export function trainingJobRoutes (app: Application, services: Pick<ApiServices,
     const rows = wanted.validation_file === undefined ? Math.max(1, training - validationRows(training)) : training
     const { method, recipe } = completeRecipe(wanted, { kind: task.spec.kind, rows, contextLength: base.config.contextLength })
     return await registry.createJob({
-      schema: 1,
+      schema: SCHEMA,
       job: `job_${randomBytes(12).toString('hex')}`,
       tenant,
       task: task.name,

@@ -6,11 +6,12 @@
     ARGV[5] new etag   ARGV[6] time   ARGV[7] who   ARGV[8] alias moves kept
     ARGV[9] channel    ARGV[10] tenant
   Returns {'ok', alias record}, {'task_not_found'}, {'alias_not_found'}, {'alias_moved', current etag or ''},
-  {'version_not_found', number} or {'no_previous'}.
+  {'version_not_found', number}, {'no_previous'} or {'other_schema', schema of the alias}.
 ]]
 if redis.call('HEXISTS', KEYS[1], ARGV[1]) == 0 then return {'task_not_found'} end
 local json = redis.call('HGET', KEYS[3], ARGV[2])
 local old = json and cjson.decode(json)
+if old and old.schema ~= 1 then return {'other_schema', tostring(old.schema)} end
 if ARGV[4] ~= '' and (not old or old.etag ~= ARGV[4]) then return {'alias_moved', old and old.etag or ''} end
 
 local number = ARGV[3]

@@ -8,7 +8,7 @@
     ARGV[9] event of the job         ARGV[10] longest stream
     ARGV[11] channel  ARGV[12] message about the version    ARGV[13] message about the alias
     ARGV[14] alias moves kept
-  Returns {'ok'}, {'published', version record}, {'task_not_found'} or {'job_final', state}.
+  Returns {'ok'}, {'published', version record}, {'task_not_found'}, {'job_final', state} or {'other_schema', schema of the alias}.
 ]]
 if redis.call('HEXISTS', KEYS[1], ARGV[1]) == 0 then return {'task_not_found'} end
 local published = redis.call('HGET', KEYS[2], ARGV[2])
@@ -16,12 +16,14 @@ if published then return {'published', published} end
 if ARGV[4] ~= '' and redis.call('HEXISTS', KEYS[5], 'finishedAt') == 1 then
   return {'job_final', redis.call('HGET', KEYS[5], 'state')}
 end
+local json = ARGV[5] ~= '' and redis.call('HGET', KEYS[3], ARGV[5])
+local old = json and cjson.decode(json)
+if old and old.schema ~= 1 then return {'other_schema', tostring(old.schema)} end
 
 redis.call('HSET', KEYS[2], ARGV[2], ARGV[3])
 if ARGV[5] ~= '' then
   local number = tonumber(ARGV[2])
-  local old = redis.call('HGET', KEYS[3], ARGV[5])
-  local previous = old and cjson.decode(old).version or cjson.null
+  local previous = old and old.version or cjson.null
   redis.call('HSET', KEYS[3], ARGV[5], cjson.encode({schema = 1, version = number, etag = ARGV[6], movedAt = ARGV[7], previous = previous}))
   redis.call('LPUSH', KEYS[4], cjson.encode({schema = 1, alias = ARGV[5], from = previous, to = number, at = ARGV[7], by = ARGV[8]}))
   redis.call('LTRIM', KEYS[4], 0, tonumber(ARGV[14]) - 1)

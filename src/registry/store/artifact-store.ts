@@ -5,7 +5,7 @@ import type { ArtifactFiles } from '../../prompt/artifact.js'
 export interface ArtifactStore {
   /** Durable when it resolves; putting the same files twice is one artifact. */
   put (files: ArtifactFiles): Promise<Digest>
-  /** @throws artifact_corrupt when bytes and digest differ; version_not_found when there is no such artifact. */
+  /** @throws artifact_corrupt when bytes and digest differ; version_not_found when there is no such artifact; newer_schema */
   get (digest: Digest): Promise<ArtifactFiles>
   has (digest: Digest): Promise<boolean>
 }

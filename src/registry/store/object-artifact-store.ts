@@ -4,12 +4,13 @@ import { canonicalJson, type Digest, digestOf } from '../../digest.js'
 import { ServiceError } from '../../errors.js'
 import type { ArtifactFiles } from '../../prompt/artifact.js'
 import { artifactDigest, artifactEntries } from '../../prompt/artifact-digest.js'
+import { isOfNewerSchema, refuseNewerSchema, SCHEMA } from '../../schema.js'
 import type { ArtifactStore } from './artifact-store.js'
 import { artifactFileKey, artifactListKey } from './object-keys.js'
 import type { ObjectStore } from './object-store.js'
 
 const FileListSchema = Type.Object({
-  schema: Type.Literal(1),
+  schema: Type.Literal(SCHEMA),
   files: Type.Array(Type.Object({ name: Type.String(), bytes: Type.Integer({ minimum: 0 }), sha256: Type.String() }))
 })
 
@@ -25,7 +26,7 @@ export class ObjectArtifactStore implements ArtifactStore {
     const digest = artifactDigest(files)
     if (await this.#isIntact(digest)) return digest
     for (const [name, bytes] of files) await this.#objects.put(artifactFileKey(digest, name), bytes)
-    const list: Static<typeof FileListSchema> = { schema: 1, files: artifactEntries(files) }
+    const list: Static<typeof FileListSchema> = { schema: SCHEMA, files: artifactEntries(files) }
     await this.#objects.put(artifactListKey(digest), Buffer.from(canonicalJson(list)))
     return digest
   }
@@ -55,7 +56,7 @@ export class ObjectArtifactStore implements ArtifactStore {
       await this.get(digest)
       return true
     } catch (error) {
-      if (error instanceof ServiceError) return false
+      if (error instanceof ServiceError && !isOfNewerSchema(error)) return false
       throw error
     }
   }
@@ -68,6 +69,7 @@ function parseList (bytes: Uint8Array, digest: Digest): Static<typeof FileListSc
   } catch (cause) {
     throw corrupt(digest, 'its list of files is not JSON', cause)
   }
+  refuseNewerSchema(`the list of files of artifact ${digest}`, (list as { schema?: unknown } | null)?.schema)
   if (!Value.Check(FileListSchema, list)) throw corrupt(digest, 'its list of files does not follow schema 1')
   if (digestOf(canonicalJson(list.files)) !== digest) throw corrupt(digest, 'its list of files names another artifact')
   return list.files

@@ -48,7 +48,7 @@ suite('ObjectArtifactStore', () => {
       async () => await objects.put(`${folder}/permafrost.json`, Buffer.from('{"schema":9}')),
       async () => await objects.delete(`${folder}/permafrost.json`),
       async () => await objects.put(`${folder}.json`, Buffer.from('{')),
-      async () => await objects.put(`${folder}.json`, Buffer.from('{"schema":2,"files":[]}')),
+      async () => await objects.put(`${folder}.json`, Buffer.from('{"schema":0,"files":[]}')),
       async () => await objects.put(`${folder}.json`, Buffer.from('{"schema":1,"files":[]}'))
     ]
     for (const damage of damages) {
