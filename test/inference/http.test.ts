@@ -214,9 +214,8 @@ suite('inference client and server', () => {
 
   test('a request that means another process than the one which listens there is refused', async () => {
     submit = async (_request, _signal, emit) => emit(FINISHED)
-    const ask = async (replica: string): Promise<unknown> => (await client.run(generate([1]), replica, never).next()).value
-    assert.deepEqual(await ask('one'), FINISHED)
-    await assert.rejects(ask('its predecessor'), failure('refused'))
+    assert.deepEqual((await client.run(generate([1]), 'one', never).next()).value, FINISHED)
+    await assert.rejects(client.run(generate([1]), 'its predecessor', never).next(), failure('refused'))
   })
 
   test('a kept connection that the server closed is replaced without an error', async () => {

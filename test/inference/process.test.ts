@@ -1,12 +1,9 @@
 /** The inference process as the supervisor runs it: a real process, its socket, its signals. */
 import assert from 'node:assert/strict'
-import { type ChildProcess, spawn } from 'node:child_process'
-import { EventEmitter, once } from 'node:events'
 import { existsSync } from 'node:fs'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { createInterface } from 'node:readline'
 import { after, afterEach, before, suite, test } from 'node:test'
 import { Redis } from 'ioredis'
 import { loadConfig, type Config } from '../../src/config.js'
@@ -16,56 +13,20 @@ import type { SequenceEvent } from '../../src/inference/protocol.js'
 import { EVENTS_CHANNEL } from '../../src/registry/redis-keys.js'
 import { openStores } from '../../src/registry/store/open-stores.js'
 import { startRedis } from '../support/redis.js'
+import { InferenceProcesses, type Started } from './processes.js'
 import { tinyBase, type TestBase } from './tiny-base.js'
 import { generate, promptFiles, tokenIds } from './tiny-service.js'
 
 const never = new AbortController().signal
-
-interface Started {
-  readonly child: ChildProcess
-  /** Resolves with the fields of the first line that says so, also of one that was written before. */
-  said (message: string): Promise<Record<string, unknown>>
-  readonly exited: Promise<number | NodeJS.Signals>
-  readonly stderr: () => string
-}
-
-function start (environment: NodeJS.ProcessEnv, nodeOptions: string[] = []): Started {
-  const child = spawn(process.execPath, [...nodeOptions, join(import.meta.dirname, 'inference-process.js')], { env: { PATH: process.env['PATH'], ...environment }, stdio: ['ignore', 'pipe', 'pipe'] })
-  const lines: Array<Record<string, unknown>> = []
-  const heard = new EventEmitter()
-  createInterface({ input: child.stdout! }).on('line', line => {
-    lines.push(JSON.parse(line) as Record<string, unknown>)
-    heard.emit('line')
-  })
-  let stderr = ''
-  child.stderr!.on('data', chunk => { stderr += String(chunk) })
-  const exited = once(child, 'exit').then(([code, signal]) => (code ?? signal) as number | NodeJS.Signals)
-  const gone = exited.then(how => { throw new Error(`the process ended (${how}): ${stderr}`) })
-  gone.catch(() => {})
-  return {
-    child, exited, stderr: () => stderr,
-    async said (message) {
-      for (;;) {
-        const line = lines.find(({ msg }) => msg === message)
-        if (line !== undefined) return line
-        await Promise.race([once(heard, 'line'), gone])
-      }
-    }
-  }
-}
 
 suite('inference process', () => {
   let tiny: TestBase
   let home: string
   let environment: NodeJS.ProcessEnv
   let config: Config
-  const children: ChildProcess[] = []
+  const processes = new InferenceProcesses()
   const client = (): ReplicaClient => new ReplicaClient(`unix:${join(home, 'run', 'inference.sock')}`)
-  const launch = (more: NodeJS.ProcessEnv = {}, nodeOptions: string[] = []): Started => {
-    const started = start({ ...environment, ...more }, nodeOptions)
-    children.push(started.child)
-    return started
-  }
+  const launch = (more: NodeJS.ProcessEnv = {}, nodeOptions: string[] = []): Started => processes.start({ ...environment, ...more }, nodeOptions)
 
   before(async () => {
     tiny = await tinyBase({ contextLength: 512 })
@@ -74,13 +35,7 @@ suite('inference process', () => {
     config = loadConfig(environment)
   })
   // One that a failed test left behind would hold the socket of the next.
-  afterEach(async () => {
-    for (const child of children.splice(0)) {
-      if (child.exitCode !== null || child.signalCode !== null) continue
-      child.kill('SIGKILL')
-      await once(child, 'exit')
-    }
-  })
+  afterEach(async () => await processes.end())
   after(async () => {
     await rm(home, { recursive: true, force: true })
     await tiny.dispose()
