@@ -38,6 +38,8 @@ suite('the api process', () => {
   test('loads neither ONNX Runtime nor training code nor a graph', () => {
     assert.deepEqual([...packages].filter(name => /^(onnxruntime|koffi)/.test(name)), [])
     assert.deepEqual(paths.filter(path => /^(workers|src\/(graph|autodiff|cli|supervisor|inference\/engine))\//.test(path)), [])
-    assert.deepEqual(paths.filter(path => path.startsWith('src/inference/')).sort(), ['src/inference/client-address.ts', 'src/inference/client.ts'])
+    assert.deepEqual(paths.filter(path => path.startsWith('src/inference/')).sort(), [
+      'choose-replica', 'client', 'client-address', 'client-answer', 'client-pool', 'client-replica', 'client-replicas-source', 'protocol'
+    ].map(name => `src/inference/${name}.ts`))
   })
 })

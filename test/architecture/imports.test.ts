@@ -31,7 +31,7 @@ function roomOf (path: string): string {
   return path.split('/').length === 2 ? 'root' : second!
 }
 
-const INFERENCE_READS = ['src/registry/store/', 'src/registry/events.ts', 'src/registry/redis-keys.ts', 'src/registry/registry.ts', 'src/graph/serving-contract.ts']
+const INFERENCE_READS = ['src/registry/store/', 'src/registry/redis-connection.ts', 'src/registry/replicas.ts', 'src/registry/redis-keys.ts', 'src/registry/registry.ts', 'src/graph/serving-contract.ts']
 
 suite('imports', () => {
   test('every folder has its place in the table of arrows', () => {
@@ -46,7 +46,7 @@ suite('imports', () => {
     assert.deepEqual(wrong, [])
   })
 
-  test('of the inference process reach the artifact store and the announcements, not the rest of the registry, and the contract of the serving graph, not its making', () => {
+  test('of the inference process reach the artifact store, the announcements and the list of replicas, not the rest of the registry, and the contract of the serving graph, not its making', () => {
     const wrong = sources.filter(({ path }) => roomOf(path) === 'inference').flatMap(({ path, imports }) => imports
       .filter(({ ours, target, typeOnly }) => ours && !typeOnly && ['registry', 'graph'].includes(roomOf(target)) && !INFERENCE_READS.some(prefix => target.startsWith(prefix)))
       .map(({ target }) => `${path} -> ${target}`))
