@@ -48,7 +48,7 @@ export async function apiLatency (args: string[]): Promise<void> {
 
     const milliseconds = (name: string): number => 1000 * value(after, `nodejs_eventloop_lag_${name}_seconds`)
     const delay = { p50: milliseconds('p50'), p99: milliseconds('p99'), max: milliseconds('max') }
-    const tokens = value(after, 'permafrost_inference_tokens') - value(before, 'permafrost_inference_tokens')
+    const tokens = value(after, 'permafrost_inference_tokens_total') - value(before, 'permafrost_inference_tokens_total')
     const raw = { base: base!.name, streams, seconds: elapsed, delayMs: delay, healthzMs: { p50: quantile(roundTrips, 0.5), p99: quantile(roundTrips, 0.99), max: quantile(roundTrips, 1) }, tokensPerSecond: tokens / elapsed, training: job }
     report('api-latency', [tableOf(raw)], raw, values.json)
     if (job.step === 0) throw new BenchFailure('no step of training was done in this time, so the numbers say nothing; give more --seconds')
@@ -122,9 +122,9 @@ async function scrape (url: string): Promise<string> {
 }
 
 function value (metrics: string, name: string): number {
-  const line = metrics.split('\n').find(candidate => candidate.startsWith(`${name} `))
+  const line = metrics.split('\n').find(candidate => candidate.startsWith(`${name} `) || candidate.startsWith(`${name}{`))
   if (line === undefined) throw new Error(`the api has no metric ${name}`)
-  return Number(line.slice(name.length + 1))
+  return Number(line.slice(line.lastIndexOf(' ') + 1))
 }
 
 function quantile (values: readonly number[], fraction: number): number {

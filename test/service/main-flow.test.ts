@@ -182,9 +182,10 @@ suite('from a key to a served prompt', { timeout: 900_000 }, () => {
     assert.equal((await metrics()).get('permafrost_inference_slots'), 8)
   })
 
+  /** By name: of those with labels, the last. */
   async function metrics (): Promise<Map<string, number>> {
     const lines = (await service.get('/metrics') as string).split('\n').filter(line => line !== '' && !line.startsWith('#'))
-    return new Map(lines.map(line => [line.slice(0, line.lastIndexOf(' ')), Number(line.slice(line.lastIndexOf(' ') + 1))]))
+    return new Map(lines.map(line => [line.split(/[ {]/, 1)[0]!, Number(line.slice(line.lastIndexOf(' ') + 1))]))
   }
 
   test('the api process has loaded neither ONNX Runtime nor koffi; nothing was restarted', () => {
