@@ -59,6 +59,9 @@ export class Buildah {
   /** A working container and the folder of its root; open files as an engine allows them, not buildah's 1,024. */
   async from (tag: string): Promise<{ readonly container: string, readonly root: string }> {
     const container = (await this.#must(['from', '--pull-never', '--ulimit', 'nofile=8192:8192', tag])).trim()
+    // buildah would lay a volume of its own over the one that is given, or below it, as it happens.
+    const { volumes } = await this.inspect(tag)
+    if (volumes.length > 0) await this.#must(['config', ...volumes.flatMap(volume => ['--volume', `${volume}-`]), container])
     return { container, root: (await this.#must(['mount', container])).trim() }
   }
 

@@ -39,7 +39,10 @@ export async function killInTurn (project: Project, url: string, key: string, fo
       for (const container of project.containers(role)) {
         jobs.push(await postJob(url, key, { task: 'snips', training_file: file, recipe: { ...RECIPE, seed: jobs.length }, publish: { alias: `job-${jobs.length}` } }))
         say(`${container.plan.name} is killed (${load.counts})`)
+        const before = load.cut
         await project.killAndComeBack(role, container)
+        // Only who holds the client's own connection can break it.
+        if (role !== 'api' && load.cut > before) throw new Error(`${load.cut - before} streams cut when ${container.plan.name} was killed`)
       }
     }
     await project.killAndComeBack('redis', project.containers('redis')[0]!)
@@ -77,7 +80,7 @@ export async function replaceInTurn (project: Project, url: string, key: string,
   }
   await load.run(disturb(), 1)
   const line = `replaced in turn: ${load.counts}; exit codes: ${exits.join(', ')}`
-  if (load.wrong.length + load.failures.length + load.refused > 0) throw new Error(line)
+  if (load.wrong.length + load.failures.length + load.refused + load.cut > 0) throw new Error(line)
   return [line]
 }
 

@@ -3,6 +3,10 @@ import { setTimeout as sleep } from 'node:timers/promises'
 
 export interface Question { readonly path: string, readonly body: Readonly<Record<string, unknown>> }
 
+type Answer =
+  | { readonly kind: 'answer' | 'cut' | 'failure', readonly text: string }
+  | { readonly kind: 'refusal', readonly retryAfter: number, readonly text: string }
+
 const CLIENTS = 12
 const SHOWN = 10
 
@@ -17,8 +21,10 @@ export class Load {
   answered = 0
   /** 503 with Retry-After: the client asked again. */
   refused = 0
+  /** Streams that had begun and broke: what has gone out cannot become a 503 any more, so the client asks again. */
+  cut = 0
   readonly wrong: string[] = []
-  /** Everything else: another status, a broken connection, half a stream. */
+  /** Everything else: another status, a broken connection. */
   readonly failures: string[] = []
 
   constructor (url: string, key: string, questions: readonly Question[]) {
@@ -51,7 +57,7 @@ export class Load {
 
   get counts (): string {
     const shown = [...this.wrong, ...this.failures].slice(0, SHOWN).map(line => `\n    ${line}`).join('')
-    return `${this.answered} answered, ${this.wrong.length} wrong, ${this.refused} refused with 503 and Retry-After, ${this.failures.length} failed otherwise${shown}`
+    return `${this.answered} answered, ${this.wrong.length} wrong, ${this.refused} refused with 503 and Retry-After, ${this.cut} streams cut, ${this.failures.length} failed otherwise${shown}`
   }
 
   async #askNext (): Promise<void> {
@@ -64,21 +70,26 @@ export class Load {
     } else if (answer.kind === 'refusal') {
       this.refused++
       await sleep(1000 * answer.retryAfter)
+    } else if (answer.kind === 'cut') {
+      this.cut++
     } else {
-      this.failures.push(`${question.body['stream'] === true ? 'stream' : 'call'} ${question.path}: ${answer.text}`)
+      this.failures.push(`${question.path}: ${answer.text}`)
     }
   }
 
-  async #ask ({ path, body }: Question): Promise<{ readonly kind: 'answer' | 'failure', readonly text: string } | { readonly kind: 'refusal', readonly retryAfter: number, readonly text: string }> {
+  async #ask ({ path, body }: Question): Promise<Answer> {
+    let streams = false
     try {
       const response = await fetch(`${this.#url}${path}`, { method: 'POST', headers: { authorization: `Bearer ${this.#key}`, 'content-type': 'application/json' }, body: JSON.stringify(body) })
+      streams = response.ok && body['stream'] === true
       const text = await response.text()
       const retryAfter = Number(response.headers.get('retry-after'))
       if (response.status === 503 && retryAfter > 0) return { kind: 'refusal', retryAfter, text }
       if (response.status !== 200) return { kind: 'failure', text: `${response.status} ${text.slice(0, 200)}` }
-      return body['stream'] === true ? streamed(text) : { kind: 'answer', text: essence(JSON.parse(text) as Readonly<Record<string, unknown>>) }
+      return streams ? streamed(text) : { kind: 'answer', text: essence(JSON.parse(text) as Readonly<Record<string, unknown>>) }
     } catch (error) {
       const { message, cause } = error as Error
+      if (streams) return { kind: 'cut', text: message }
       return { kind: 'failure', text: `${message} (${cause instanceof Error ? cause.message : ''})` }
     }
   }
@@ -90,7 +101,7 @@ function essence ({ id: _id, timing_ms: _timing, ...rest }: Readonly<Record<stri
 }
 
 /** The text of a stream that came to its end. */
-function streamed (events: string): { readonly kind: 'answer' | 'failure', readonly text: string } {
+function streamed (events: string): Answer {
   let text = ''
   for (const block of events.split('\n\n')) {
     const name = /^event: (.*)$/m.exec(block)?.[1]
@@ -99,5 +110,5 @@ function streamed (events: string): { readonly kind: 'answer' | 'failure', reado
     if (name === 'finished') return { kind: 'answer', text: JSON.stringify([text, data['finish_reason']]) }
     if (name === 'error') return { kind: 'failure', text: JSON.stringify(data) }
   }
-  return { kind: 'failure', text: `a stream that ended after ${text.length} characters` }
+  return { kind: 'cut', text: `after ${text.length} characters` }
 }

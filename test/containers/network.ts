@@ -48,7 +48,7 @@ export class Network {
     const [outside, inside] = [`${this.#id}o${number}`, `${this.#id}i${number}`]
     // What `ip netns exec` lays over /etc for the processes of this namespace.
     mkdirSync(join('/etc/netns', name), { recursive: true })
-    writeFileSync(join('/etc/netns', name, 'resolv.conf'), `nameserver ${this.#subnet}.1\n`)
+    writeFileSync(join('/etc/netns', name, 'resolv.conf'), `nameserver ${this.#subnet}.1\noptions timeout:1 attempts:5\n`)
     this.#namespaces.push(name)
     const address = `${this.#subnet}.${number}`
     await must('ip', ['netns', 'add', name])

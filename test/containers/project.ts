@@ -1,5 +1,5 @@
 /** The services of a compose file as running containers, as `docker compose up` would have them. */
-import { chownSync, existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
+import { chownSync, cpSync, existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Buildah, ImageConfig } from './buildah.js'
@@ -7,7 +7,7 @@ import type { ComposeFile, ComposeService } from './compose-file.js'
 import { Container } from './container.js'
 import { IMAGE, STAND_IN } from './images.js'
 import type { Network } from './network.js'
-import type { Output } from './tools.js'
+import { must, type Output } from './tools.js'
 
 const HEALTH_INTERVAL_MS = 500
 const RESTART_MS = 100
@@ -36,6 +36,17 @@ export class Project {
 
   /** Where a volume lies on this machine. */
   volume (name: string): string { return join(this.#folder, 'volumes', name) }
+
+  /** Put a copy of a folder of this machine into a volume, before `up`; it belongs to whom the volume belongs. */
+  async seed (volume: string, source: string, path: string): Promise<void> {
+    const service = [...this.#file.services.values()].find(({ mounts }) => mounts.some(mount => mount.source === volume))
+    if (service === undefined) throw new Error(`no service mounts ${volume}`)
+    const { target } = service.mounts.find(mount => mount.source === volume)!
+    const root = this.#volumeFor(volume, target, await this.#image(service))
+    cpSync(source, join(root, path), { recursive: true })
+    const { uid, gid } = statSync(root)
+    await must('chown', ['-R', `${uid}:${gid}`, root])
+  }
 
   containers (service: string): readonly Container[] { return this.#containers.get(service) ?? [] }
 

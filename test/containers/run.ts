@@ -43,13 +43,13 @@ async function phase<T> (name: string, work: () => Promise<T>): Promise<T> {
 }
 
 /** The compose file brought up in a folder of its own, and down again whatever happens. */
-async function composed (buildah: Buildah, folder: string, id: string, variables: Readonly<Record<string, string>>, scale: Readonly<Record<string, number>>, prepare: (project: Project) => void, work: (project: Project, url: string, key: string) => Promise<void>): Promise<void> {
+async function composed (buildah: Buildah, folder: string, id: string, variables: Readonly<Record<string, string>>, scale: Readonly<Record<string, number>>, prepare: (project: Project) => Promise<void>, work: (project: Project, url: string, key: string) => Promise<void>): Promise<void> {
   const network = new Network(folder)
   const file = readComposeFile(COMPOSE_FILE, { REDIS_PASSWORD: 'a-long-random-word-of-this-test', ...variables })
   const project = new Project(buildah, file, network, join(folder, id))
   await network.open()
   try {
-    prepare(project)
+    await prepare(project)
     await phase('docker compose up', async () => await project.up(scale))
     const { code, stdout, stderr } = await project.runOnce('api', ['keys', 'create', '--json'])
     if (code !== 0) throw new Error(`keys create ended with ${String(code)}: ${stderr}`)
@@ -76,10 +76,7 @@ async function tinyBase (buildah: Buildah, folder: string, tiny: string): Promis
   const name = basename(tiny)
   const settings = { MAX_CONTEXT: '512', INFERENCE_THREADS: '1', TRAINING_THREADS: '1' }
   const scale = { api: 2, inference: 2, worker: 2 }
-  await composed(buildah, folder, 'pfa', { ...settings, PERMAFROST_BASE: `${HOME_INSIDE}/models/${name}`, LOG_LEVEL: 'info' }, scale, project => {
-    mkdirSync(join(project.volume('data'), 'models'), { recursive: true })
-    cpSync(tiny, join(project.volume('data'), 'models', name), { recursive: true })
-  }, async (project, url, key) => {
+  await composed(buildah, folder, 'pfa', { ...settings, PERMAFROST_BASE: `${HOME_INSIDE}/models/${name}`, LOG_LEVEL: 'info' }, scale, async project => { await project.seed('data', tiny, join('models', name)) }, async (project, url, key) => {
     for (const role of ['api', 'inference', 'worker']) result(await checkConfinement(project.containers(role)[0]!))
     const inside = await phase('snips, 200 rows, tiny model, in containers', async () => await trainAndAsk(url, key, folder))
     const home = join(folder, 'tiny-home')
@@ -91,7 +88,7 @@ async function tinyBase (buildah: Buildah, folder: string, tiny: string): Promis
 }
 
 async function defaultBase (buildah: Buildah, folder: string): Promise<void> {
-  await composed(buildah, folder, 'pfb', {}, {}, () => {}, async (project, url, key) => {
+  await composed(buildah, folder, 'pfb', {}, {}, async () => {}, async (project, url, key) => {
     const inside = await phase('snips, 200 rows, default base, in containers', async () => await trainAndAsk(url, key, folder))
     const home = join(folder, 'default-home')
     mkdirSync(homePaths(home).models, { recursive: true })
