@@ -10,7 +10,7 @@ import { isDigest } from '../src/digest.js'
 import { PROJECT_ROOT } from '../src/project.js'
 import { openStores } from '../src/registry/store/open-stores.js'
 import { acquireDefaultModel } from '../src/supervisor/base-model.js'
-import { EXAMPLE_TASK_FILE, type ExampleTask } from '../src/supervisor/example-prompts.js'
+import { EXAMPLE_TASK_FILE, type ExampleTask } from '../src/first-start/example-prompts.js'
 import { type BenchService, startBenchService } from './service.js'
 
 /** `data` is a folder of `examples`; the prompt is under its licence. */

@@ -3,6 +3,7 @@ import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Logger } from 'pino'
 import { badConfig, type Config } from '../config.js'
+import { HOW_TO_MAKE_A_KEY, prepareRegistry } from '../first-start/prepare-registry.js'
 import { InferencePool } from '../inference/client-pool.js'
 import { replicaSource } from '../inference/client-replicas-source.js'
 import { runProcess } from '../lifecycle/run-process.js'
@@ -38,6 +39,9 @@ export async function runApi (config: Config): Promise<void> {
     try {
       for (const warning of await lifecycle.waitFor(redis, () => registry.checkRedis())) logger.warn({ warning }, 'this Redis is not set up for lasting data')
       await lifecycle.waitFor(redis, () => registry.requeueLostJobs())
+      const { firstKey, hasKeys } = await lifecycle.waitFor(redis, () => prepareRegistry({ registry, artifacts, base: base.manifest, firstKey: config.FIRST_API_KEY }))
+      if (firstKey !== null) logger.info({ key: firstKey.id }, 'the key of FIRST_API_KEY is the first one')
+      if (!hasKeys) logger.warn(HOW_TO_MAKE_A_KEY)
       const app = await buildApp({
         registry,
         artifacts,

@@ -4,6 +4,8 @@ import { ServiceError } from '../errors.js'
 import { AliasNameSchema } from '../training/job.js'
 
 export const PRODUCTION = 'production'
+/** Of an operator who does not ask for several. */
+export const DEFAULT_TENANT = 'default'
 
 const TENANT = /^[a-z0-9][a-z0-9-]{0,38}$/
 const TASK = /^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/

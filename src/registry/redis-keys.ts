@@ -25,6 +25,8 @@ function tenantKey (tenant: string, ...parts: string[]): string {
 
 /** Hash: key id -> record with the secret's hash. */
 export const apiKeysKey = (tenant: string): string => tenantKey(tenant, 'keys')
+/** String: record of the time, present once a key was revoked: a tenant without keys that has had one is not new. */
+export const lastRevocationKey = (tenant: string): string => tenantKey(tenant, 'last-revocation')
 
 /** Hash: task name -> record. */
 export const tasksKey = (tenant: string): string => tenantKey(tenant, 'tasks')
@@ -32,7 +34,7 @@ export const tasksKey = (tenant: string): string => tenantKey(tenant, 'tasks')
 export const versionCountersKey = (tenant: string): string => tenantKey(tenant, 'version-counters')
 /** Hash: version number -> record. */
 export const versionsKey = (tenant: string, task: string): string => tenantKey(tenant, 'task', task, 'versions')
-/** Hash: job id -> the version number reserved for it. */
+/** Hash: job id, or what else names a publication -> the version number reserved for it. */
 export const jobVersionsKey = (tenant: string, task: string): string => tenantKey(tenant, 'task', task, 'job-versions')
 /** Hash: alias -> record. */
 export const aliasesKey = (tenant: string, task: string): string => tenantKey(tenant, 'task', task, 'aliases')

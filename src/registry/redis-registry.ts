@@ -13,7 +13,7 @@ import * as idempotency from './idempotency.js'
 import * as jobEvents from './job-events.js'
 import * as jobs from './jobs.js'
 import { answered, CONNECT_MS, openRedis, type WhenDown } from './redis-connection.js'
-import type { AliasMove, AliasRecord, FileRecord, JobRecord, KeyRecord, NewKey, NewVersion, Registry, RegistryEvent, ReplicaList, ResolvedTask, Scope, TaskRecord, VersionRecord } from './registry.js'
+import type { AliasMove, AliasRecord, FileRecord, JobRecord, KeyRecord, KeyState, NewKey, NewVersion, Registry, RegistryEvent, ReplicaList, ResolvedTask, Scope, TaskRecord, VersionRecord } from './registry.js'
 import type { ObjectStore } from './store/object-store.js'
 import * as replicas from './replicas.js'
 import * as tasks from './tasks.js'
@@ -78,6 +78,8 @@ export class RedisRegistry implements Registry {
   async requeueLostJobs (): Promise<string[]> { return await answered(() => jobs.requeueLostJobs(this.#redis, this.#queue)) }
 
   async createKey (tenant: string, name: string, scopes: readonly Scope[]): Promise<NewKey> { return await answered(() => apiKeys.createKey(this.#redis, tenant, name, scopes)) }
+  async keyState (tenant: string): Promise<KeyState> { return await answered(() => apiKeys.keyState(this.#redis, tenant)) }
+  async createFirstKey (tenant: string, name: string, scopes: readonly Scope[], secret: string): Promise<KeyRecord | null> { return await answered(() => apiKeys.createFirstKey(this.#redis, tenant, name, scopes, secret)) }
   async findKey (secret: string): Promise<KeyRecord | null> { return await answered(() => apiKeys.findKey(this.#redis, secret)) }
   async listKeys (tenant: string): Promise<KeyRecord[]> { return await answered(() => apiKeys.listKeys(this.#redis, tenant)) }
   async revokeKey (tenant: string, id: string): Promise<void> { await answered(() => apiKeys.revokeKey(this.#redis, tenant, id)) }

@@ -13,6 +13,8 @@ export type Scope = typeof SCOPES[number]
 
 /** The hash of a secret is stored, never the secret. */
 export interface KeyRecord { readonly id: string, readonly tenant: string, readonly name: string, readonly scopes: readonly Scope[], readonly createdAt: string }
+/** Whether a tenant has never had a key, has none any more, or has some. */
+export type KeyState = 'never' | 'revoked' | 'some'
 export interface NewKey extends KeyRecord { readonly secret: string }
 
 export interface TaskRecord {
@@ -77,6 +79,8 @@ export interface NewVersion {
   readonly metrics: Readonly<Record<string, number>>
   /** Publishing twice for one job gives the same version. */
   readonly job: string | null
+  /** Names the publication where no job does, to the same effect; no job has this name. */
+  readonly once?: string
   readonly alias: string | null
   readonly by: string
 }
@@ -100,6 +104,9 @@ export type RegistryEvent =
 export interface Registry {
   // keys
   createKey (tenant: string, name: string, scopes: readonly Scope[]): Promise<NewKey>
+  keyState (tenant: string): Promise<KeyState>
+  /** With a secret made beforehand, as `newSecret` does. Null, and nothing changed, unless the state is `never`: of several callers one makes it. */
+  createFirstKey (tenant: string, name: string, scopes: readonly Scope[], secret: string): Promise<KeyRecord | null>
   /** By secret; null for an unknown or revoked one. */
   findKey (secret: string): Promise<KeyRecord | null>
   listKeys (tenant: string): Promise<KeyRecord[]>

@@ -35,15 +35,16 @@ export interface PublicationRecord {
 export async function publishVersion (redis: Redis, objects: ObjectStore, tenant: string, task: string, version: NewVersion): Promise<VersionRecord> {
   if (version.alias !== null) checkAliasName(version.alias)
   const taskRecord = await getTask(redis, tenant, task)
+  const { alias, by, once, ...rest } = version
+  const publisher = version.job ?? once ?? ''
   const [reserved, reservedNumber, indexed] = await RESERVE_VERSION.run(redis, [
-    tasksKey(tenant), versionCountersKey(tenant), jobVersionsKey(tenant, task), versionsKey(tenant, task), jobKey(tenant, version.job ?? '')
-  ], [task, version.job ?? ''])
+    tasksKey(tenant), versionCountersKey(tenant), jobVersionsKey(tenant, task), versionsKey(tenant, task), jobKey(tenant, publisher)
+  ], [task, publisher])
   if (reserved === 'task_not_found') throw taskNotFound(task)
   if (reserved === 'job_final') throw jobFinal(version.job, reservedNumber)
   const number = Number(reservedNumber)
   if (reserved === 'published' && indexed !== undefined) return decodeVersion(task, number, indexed)
 
-  const { alias, by, ...rest } = version
   const record: VersionRecord = { number, ...rest, createdAt: new Date().toISOString() }
   const publication: PublicationRecord = { tenant, task: taskRecord, version: record, alias, by }
   const objectKey = versionKey(tenant, task, number)
@@ -52,7 +53,7 @@ export async function publishVersion (redis: Redis, objects: ObjectStore, tenant
   const [outcome, detail] = await enterIndex(redis, tenant, task, record, alias, by)
   if (outcome === 'ok') return record
   if (outcome === 'published' && detail !== undefined) {
-    // Two attempts of one job met between reservation and index. The first one counts, so the store says so too.
+    // Two attempts of one publisher met between reservation and index. The first one counts, so the store says so too.
     const first = decodeVersion(task, number, detail)
     await objects.put(objectKey, Buffer.from(encodeRecord({ ...publication, version: first })))
     return first

@@ -1,4 +1,4 @@
-import type { ExampleTask } from './example-prompts.js'
+import type { ExampleTask } from '../first-start/example-prompts.js'
 
 /** Three `curl` commands that work when pasted into the terminal of the user who started the service. */
 export function commandsToPaste (url: string, keyFile: string, base: { readonly name: string, readonly hasChatTemplate: boolean }, examples: readonly ExampleTask[]): string[] {

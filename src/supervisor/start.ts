@@ -1,16 +1,17 @@
 /** `permafrost start`: everything on this machine, from an empty disk to a service that answers, and back to nothing. */
-import { mkdirSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { type Config, loadConfig } from '../config.js'
+import type { ExampleTask } from '../first-start/example-prompts.js'
+import { HOW_TO_MAKE_A_KEY, prepareRegistry } from '../first-start/prepare-registry.js'
 import type { Base } from '../model/base.js'
-import { PROJECT_ROOT, VERSION } from '../project.js'
+import { VERSION } from '../project.js'
+import { newSecret } from '../registry/api-keys.js'
 import { RedisRegistry } from '../registry/redis-registry.js'
 import { openStores } from '../registry/store/open-stores.js'
 import { baseSource } from './base-model.js'
 import { commandsToPaste } from './commands-to-paste.js'
-import { type ExampleTask, registerExamples, shippedPrompts } from './example-prompts.js'
-import { createFirstKey, DEFAULT_TENANT, isNewRegistry } from './first-key.js'
 import { lockHome } from './home-lock.js'
 import { type HomePaths, homePaths } from './home.js'
 import { importInOwnProcess } from './import-base.js'
@@ -53,15 +54,15 @@ export async function start (settings: Config, say: Say): Promise<void> {
 
     const env = { ...process.env, ...decided(settings, paths, { port, redisUrl: redis.url, baseFolder: base.folder }) }
     const config = loadConfig(env)
+    const tenant = await prepareTenant(config, redis.url, base, paths)
     const processes = new ServiceProcesses({ config, env, logs: paths.logs, children: paths.children }, say)
     cleanups.push(async () => await processes.stop())
     await phase(`inference, api and ${config.WORKERS} worker${config.WORKERS === 1 ? '' : 's'}`, interrupted, say, async () => await processes.start())
 
-    const { key, examples } = await prepareTenant(config, redis.url, base, paths)
     const url = serviceUrl(config)
     writeFileSync(paths.service, JSON.stringify({ url, redisUrl: redis.url, pid: process.pid }), { mode: 0o600 })
     cleanups.push(() => rmSync(paths.service, { force: true }))
-    welcome(url, key, base, paths, examples, begun, say)
+    welcome(url, tenant, base, paths, begun, say)
 
     say(`\nstopping (${await stopped})`)
   } finally {
@@ -94,21 +95,37 @@ function decided (settings: Config, paths: HomePaths, { port, redisUrl, baseFold
   }
 }
 
-async function prepareTenant (config: Config, redisUrl: string, base: Base, paths: HomePaths): Promise<{ key: string | null, examples: ExampleTask[] }> {
+interface PreparedTenant {
+  readonly examples: readonly ExampleTask[]
+  readonly hasKeys: boolean
+  /** Made now, and known to nobody yet. */
+  readonly secretToShow: string | null
+}
+
+/** A first key is kept for the command line on this machine. */
+async function prepareTenant (config: Config, redisUrl: string, base: Base, paths: HomePaths): Promise<PreparedTenant> {
   const { objects, artifacts } = await openStores(config)
   const registry = await RedisRegistry.connect({ url: redisUrl, objects, whenDown: 'fail' })
+  const secret = config.FIRST_API_KEY ?? newSecret()
   try {
-    const isNew = await isNewRegistry(registry)
-    const examples = await registerExamples(await shippedPrompts(join(PROJECT_ROOT, 'examples', 'prompts')), base.manifest, DEFAULT_TENANT, registry, artifacts, isNew)
-    return { key: isNew ? await createFirstKey(registry, paths.apiKey) : null, examples }
+    const { firstKey, hasKeys, examples } = await prepareRegistry({ registry, artifacts, base: base.manifest, firstKey: secret })
+    if (firstKey !== null) writeWhole(paths.apiKey, `${secret}\n`)
+    return { examples, hasKeys, secretToShow: firstKey === null || config.FIRST_API_KEY !== undefined ? null : secret }
   } finally {
     await registry.close()
   }
 }
 
-function welcome (url: string, key: string | null, base: Base, paths: HomePaths, examples: readonly ExampleTask[], begun: number, say: Say): void {
+function writeWhole (file: string, text: string): void {
+  const draft = `${file}.${process.pid}`
+  writeFileSync(draft, text, { mode: 0o600 })
+  renameSync(draft, file)
+}
+
+function welcome (url: string, { secretToShow, hasKeys, examples }: PreparedTenant, base: Base, paths: HomePaths, begun: number, say: Say): void {
   say(`ready in ${seconds(begun)} s: ${base.manifest.name} at ${url}`)
-  if (key !== null) say(`\nAPI key, shown this once (the command line on this machine finds it in ${paths.apiKey}):\n  ${key}`)
+  if (secretToShow !== null) say(`\nAPI key, shown this once (the command line on this machine finds it in ${paths.apiKey}):\n  ${secretToShow}`)
+  if (!hasKeys) say(HOW_TO_MAKE_A_KEY)
   say('\nTry, in another terminal:')
   for (const command of commandsToPaste(url, paths.apiKey, base.manifest, examples)) say(`  ${command}`)
 }

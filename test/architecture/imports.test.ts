@@ -18,10 +18,11 @@ const ARROWS: Readonly<Record<string, readonly string[]>> = {
   prompt: ['model'],
   training: ['prompt'],
   registry: ['prompt', 'training'],
+  'first-start': ['model', 'prompt', 'registry'],
   inference: ['lifecycle', 'graph', 'model', 'prompt', 'registry'],
-  api: ['lifecycle', 'metrics', 'model', 'prompt', 'training', 'registry', 'inference'],
+  api: ['lifecycle', 'metrics', 'model', 'prompt', 'training', 'registry', 'first-start', 'inference'],
   workers: ['lifecycle', 'graph', 'autodiff', 'model', 'prompt', 'training', 'registry', 'metrics'],
-  supervisor: ['model', 'prompt', 'training', 'registry', 'inference'],
+  supervisor: ['model', 'prompt', 'training', 'registry', 'first-start', 'inference'],
   cli: ['lifecycle', 'metrics', 'model', 'prompt', 'training', 'registry', 'inference', 'api', 'workers', 'supervisor']
 }
 

@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, suite, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { newSecret } from '../../src/registry/api-keys.js'
 import { identityOf, isAlive } from '../../src/supervisor/process-identity.js'
 import { childrenOf, type CommandResult, environment, permafrost, startService, type StartedService } from '../support/service.js'
 import { writeTinyLlama } from '../support/tiny-llama.js'
@@ -92,6 +93,18 @@ suite('permafrost start', { timeout: 300_000 }, () => {
     const theirs = await permafrost(environment(home, { PERMAFROST_API_KEY: secret }), ['infer', 'colours', 'a red thing'])
     assert.equal(theirs.code, 1)
     assert.match(theirs.stderr, /^task_not_found: /)
+  })
+
+  test('a first key that the operator chose is kept for the command line and not shown', async () => {
+    const [other, secret] = [join(folder, 'chosen'), newSecret()]
+    const chosen = await startService(other, { ...settings, FIRST_API_KEY: secret })
+    try {
+      assert.equal(await readFile(join(other, 'api-key'), 'utf8'), `${secret}\n`)
+      assert.equal((await permafrost(environment(other), ['keys', 'list'])).code, 0)
+      assert.ok(!chosen.lines.some(line => line.includes(secret)))
+    } finally {
+      await chosen.stop()
+    }
   })
 
   test('a start right behind a killed one ends what that left and works at once', async () => {

@@ -1,9 +1,10 @@
 --[[
-  Give out the next version number of a task; a job gets the same number each time it asks. Separate from the
-  publication because the store has to hold the version's record, number included, before the index does.
-    KEYS[1] hash: task -> record      KEYS[2] hash: task -> last number   KEYS[3] hash: job -> number
+  Give out the next version number of a task; a job, or another publisher with a name, gets the same number each time
+  it asks. Separate from the publication because the store has to hold the version's record, number included, before the
+  index does.
+    KEYS[1] hash: task -> record      KEYS[2] hash: task -> last number   KEYS[3] hash: job or name -> number
     KEYS[4] hash: number -> version   KEYS[5] hash of the job
-    ARGV[1] task   ARGV[2] job, '' for none
+    ARGV[1] task   ARGV[2] job or other name, '' for none
   Returns {'reserved', number}, {'published', number, version}, {'task_not_found'} or {'job_final', state}.
 ]]
 if redis.call('HEXISTS', KEYS[1], ARGV[1]) == 0 then return {'task_not_found'} end

@@ -1,31 +1,15 @@
 import assert from 'node:assert/strict'
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, suite, test } from 'node:test'
 import { type Digest, digestOf } from '../../src/digest.js'
 import { ServiceError } from '../../src/errors.js'
-import type { BaseManifest } from '../../src/model/base.js'
 import { artifactDigest } from '../../src/prompt/artifact-digest.js'
-import { writeArtifact } from '../../src/prompt/artifact-files.js'
-import type { ArtifactFiles, SoftPrompt } from '../../src/prompt/artifact.js'
+import type { ArtifactFiles } from '../../src/prompt/artifact.js'
 import type { NewVersion, TaskRecord, VersionRecord } from '../../src/registry/registry.js'
-import { type ExamplePrompt, registerExamples, shippedPrompts } from '../../src/supervisor/example-prompts.js'
-
-const BASE = digestOf('this base')
-const config = { hiddenSize: 4, numLayers: 1, numHeads: 1, numKvHeads: 1, headSize: 4 } as BaseManifest['config']
-const manifest = { digest: BASE, name: 'tiny', config } as BaseManifest
-
-function promptFor (base: Digest): SoftPrompt {
-  return {
-    manifest: {
-      schema: 1, base, method: 'prompt-tuning', numVirtualTokens: 2, task: { kind: 'generation', template: '{input}\n', verbalizer: null },
-      recipe: null, data: null, metrics: { loss: 1 }, seed: null, job: null, createdAt: '2026-01-01T00:00:00.000Z'
-    },
-    embeddings: new Float32Array(8).fill(0.5),
-    labelVectors: null
-  }
-}
+import { type ExamplePrompt, registerExamples, shippedPrompts } from '../../src/first-start/example-prompts.js'
+import { BASE, manifest, writeExample } from './example-folder.js'
 
 /** As much of registry and store as registering asks for. */
 class Memory {
@@ -59,12 +43,8 @@ suite('example prompts', () => {
   let shipped: ExamplePrompt[]
   before(async () => {
     folder = await mkdtemp(join(tmpdir(), 'permafrost-examples-'))
-    for (const [name, base] of [['writer', BASE], ['stranger', digestOf('another base')]] as const) {
-      await mkdir(join(folder, name))
-      for (const [file, bytes] of writeArtifact(promptFor(base), { name: 'tiny', config: config })) await writeFile(join(folder, name, file), bytes)
-      await writeFile(join(folder, name, 'task.json'), JSON.stringify({ name, description: 'writes', example_input: 'hello' }))
-      await writeFile(join(folder, name, 'LICENSE'), 'CC0')
-    }
+    await writeExample(folder, 'writer')
+    await writeExample(folder, 'stranger', digestOf('another base'))
     shipped = await shippedPrompts(folder)
   })
   after(async () => await rm(folder, { recursive: true, force: true }))
@@ -96,12 +76,23 @@ suite('example prompts', () => {
     assert.equal(memory.tasks.size, 0)
   })
 
-  test('a start that was cut off between task and version is completed', async () => {
+  test('a start that was cut off between task and version is completed, new registry or not', async () => {
+    for (const everything of [true, false]) {
+      const memory = new Memory()
+      await register(memory, true)
+      memory.versions.clear()
+      assert.deepEqual(await register(memory, everything), ['writer'])
+      assert.equal(memory.versions.get('writer')?.length, 1)
+    }
+  })
+
+  test('a task of the operator with the name of an example gets no version of it', async () => {
     const memory = new Memory()
     await register(memory, true)
+    memory.tasks.set('writer', { ...memory.tasks.get('writer')!, description: 'my own' })
     memory.versions.clear()
-    assert.deepEqual(await register(memory, true), ['writer'])
-    assert.equal(memory.versions.get('writer')?.length, 1)
+    assert.deepEqual(await register(memory, true), [])
+    assert.equal(memory.versions.size, 0)
   })
 
   test('none are shipped in a folder that does not exist', async () => {
