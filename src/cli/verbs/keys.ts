@@ -1,25 +1,28 @@
 import { parseArgs } from 'node:util'
-import { loadConfig } from '../../config.js'
+import { type Config, loadConfig } from '../../config.js'
+import { DEFAULT_TENANT } from '../../registry/names.js'
 import { type Registry, type Scope, SCOPES } from '../../registry/registry.js'
 import { RedisRegistry } from '../../registry/redis-registry.js'
 import { openStores } from '../../registry/store/open-stores.js'
 import { homePaths } from '../../supervisor/home.js'
 import { UnreachableError } from '../api-client.js'
-import { openClient, startedService } from '../running-service.js'
+import { knownApiKey, openClient, startedService } from '../running-service.js'
 import { UsageError, positionals, type Verb } from '../verb.js'
 
 interface Key { readonly id: string, readonly name: string, readonly scopes: readonly string[], readonly created_at: string }
 
 /** The same three wishes, to the server with a key or, as its operator, to its Redis without one. */
 interface Keys {
-  create (name: string, scopes: readonly Scope[]): Promise<Key & { readonly secret: string }>
+  create (name: string, scopes: readonly Scope[] | undefined): Promise<Key & { readonly secret: string }>
   list (): Promise<readonly Key[]>
   revoke (id: string): Promise<void>
 }
 
 export const verb: Verb = {
-  usage: 'permafrost keys create [--tenant NAME] --scopes infer,train [--name NAME] | list [--tenant NAME] | revoke KEY [--tenant NAME] [--json]\n\n' +
-    `With --tenant it writes to the service's own Redis and needs no key; a new tenant is made by its first key.\nScopes: ${SCOPES.join(', ')}. A secret is shown once.`,
+  usage: 'permafrost keys create [--tenant NAME] [--scopes infer,train] [--name NAME] | list [--tenant NAME] | revoke KEY [--tenant NAME] [--json]\n\n' +
+    'With --tenant it writes to the service\'s own Redis and needs no key; a new tenant is made by its first key.\n' +
+    `Without, it does the same for tenant ${DEFAULT_TENANT} where REDIS_URL is set and no key is known. Keys made in this way have\n` +
+    `all scopes unless some are named: ${SCOPES.join(', ')}. A secret is shown once.`,
   async run (args) {
     const { values, positionals: [action, ...rest] } = parseArgs({
       args: [...args],
@@ -29,7 +32,7 @@ export const verb: Verb = {
     switch (action) {
       case 'create': {
         positionals(rest)
-        const scopes = parseScopes(values.scopes)
+        const scopes = values.scopes === undefined ? undefined : parseScopes(values.scopes)
         const key = await withKeys(values.tenant, async keys => await keys.create(values.name, scopes))
         console.log(values.json ? JSON.stringify(key) : `${key.id} (${key.scopes.join(', ')}); the secret is shown this once:\n${key.secret}`)
         return 0
@@ -52,8 +55,7 @@ export const verb: Verb = {
   }
 }
 
-function parseScopes (text: string | undefined): Scope[] {
-  if (text === undefined) throw new UsageError(`--scopes is missing: a list of ${SCOPES.join(', ')}`)
+function parseScopes (text: string): Scope[] {
   return text.split(',').map(name => {
     const scope = SCOPES.find(scope => scope === name.trim())
     if (scope === undefined) throw new UsageError(`"${name}" is no scope; there are ${SCOPES.join(', ')}`)
@@ -61,9 +63,12 @@ function parseScopes (text: string | undefined): Scope[] {
   })
 }
 
-async function withKeys<T> (tenant: string | undefined, work: (keys: Keys) => Promise<T>): Promise<T> {
+async function withKeys<T> (named: string | undefined, work: (keys: Keys) => Promise<T>): Promise<T> {
+  const config = loadConfig(process.env)
+  const hasNoOtherWay = config.REDIS_URL !== undefined && await knownApiKey(config) === undefined
+  const tenant = named ?? (hasNoOtherWay ? DEFAULT_TENANT : undefined)
   if (tenant === undefined) return await work(await keysOverHttp())
-  const registry = await openRegistry()
+  const registry = await openRegistry(config)
   try {
     return await work(keysOf(registry, tenant))
   } finally {
@@ -74,7 +79,10 @@ async function withKeys<T> (tenant: string | undefined, work: (keys: Keys) => Pr
 async function keysOverHttp (): Promise<Keys> {
   const client = await openClient()
   return {
-    create: async (name, scopes) => await client.post('/v1/keys', { name, scopes }),
+    async create (name, scopes) {
+      if (scopes === undefined) throw new UsageError(`--scopes is missing: a list of ${SCOPES.join(', ')}`)
+      return await client.post('/v1/keys', { name, scopes })
+    },
     list: async () => (await client.get<{ data: Key[] }>('/v1/keys')).data,
     revoke: async id => await client.delete(`/v1/keys/${encodeURIComponent(id)}`)
   }
@@ -82,7 +90,7 @@ async function keysOverHttp (): Promise<Keys> {
 
 function keysOf (registry: Registry, tenant: string): Keys {
   return {
-    async create (name, scopes) {
+    async create (name, scopes = SCOPES) {
       const { id, secret, createdAt } = await registry.createKey(tenant, name, scopes)
       return { id, name, scopes, created_at: createdAt, secret }
     },
@@ -91,8 +99,7 @@ function keysOf (registry: Registry, tenant: string): Keys {
   }
 }
 
-async function openRegistry (): Promise<RedisRegistry> {
-  const config = loadConfig(process.env)
+async function openRegistry (config: Config): Promise<RedisRegistry> {
   const url = config.REDIS_URL ?? (await startedService(homePaths(config.PERMAFROST_HOME)))?.redisUrl
   if (url === undefined) throw new UnreachableError(`no service runs on PERMAFROST_HOME ${config.PERMAFROST_HOME}; start it, or set REDIS_URL to its Redis`)
   const { objects } = await openStores(config)
