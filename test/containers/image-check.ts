@@ -1,6 +1,6 @@
 /** What the image holds, and what it must not hold. */
 import { lstatSync, readdirSync, readFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { join, relative } from 'node:path'
 import { PROJECT_ROOT } from '../../src/project.js'
 import type { ImageConfig } from './buildah.js'
 import { command } from './tools.js'
@@ -28,7 +28,8 @@ interface File { readonly path: string, readonly bytes: number }
 export function checkImage (root: string, config: ImageConfig): string[] {
   const files = filesBelow(root)
   const total = files.reduce((sum, { bytes }) => sum + bytes, 0)
-  const { devDependencies } = JSON.parse(readFileSync(join(PROJECT_ROOT, 'package.json'), 'utf8')) as { devDependencies: Record<string, string> }
+  const { packages } = JSON.parse(readFileSync(join(PROJECT_ROOT, 'package-lock.json'), 'utf8')) as { packages: Readonly<Record<string, { readonly dev?: boolean }>> }
+  const forDevelopment = Object.keys(packages).filter(path => packages[path]!.dev === true)
   const wrong = files.flatMap(({ path, bytes }) => {
     if (bytes > MAX_FILE_BYTES && !MAY_BE_LARGE.test(path)) return [`${path} has ${(bytes / MB).toFixed(0)} MB`]
     if (/^app\/.*\.map$/.test(path)) return [`${path} is a source map`]
@@ -37,7 +38,7 @@ export function checkImage (root: string, config: ImageConfig): string[] {
     if (MODEL.test(path) && path.startsWith('app/') && !path.startsWith('app/examples/prompts/') && !path.startsWith('app/node_modules/')) return [`${path} looks like a model`]
     return []
   })
-  wrong.push(...Object.keys(devDependencies).filter(name => files.some(({ path }) => path.startsWith(`app/node_modules/${name}/`))).map(name => `${name} is a development dependency`))
+  wrong.push(...forDevelopment.filter(folder => files.some(({ path }) => path.startsWith(`app/${folder}/`))).map(folder => `${folder} is for development`))
   if (total > MAX_IMAGE_BYTES) wrong.push(`the image has ${(total / MB).toFixed(0)} MB, limit ${MAX_IMAGE_BYTES / MB}`)
   if (config.user === '' || config.user.startsWith('0') || config.user.startsWith('root')) wrong.push(`the image runs as ${config.user || 'root'}`)
   if (config.healthcheck.length === 0) wrong.push('the image has no health check')
@@ -78,9 +79,10 @@ function shares (files: readonly File[]): string[] {
   return [...sums].sort(([, a], [, b]) => b - a).map(([name, bytes]) => `${name} ${(bytes / MB).toFixed(1)}`)
 }
 
+/** Entries with their types: by names alone, Node 20 goes through links, out of the image. */
 function filesBelow (root: string): File[] {
-  return readdirSync(root, { recursive: true, encoding: 'utf8' }).flatMap(path => {
-    const found = lstatSync(join(root, path))
-    return found.isFile() ? [{ path, bytes: found.size }] : []
-  })
+  return readdirSync(root, { recursive: true, withFileTypes: true })
+    .filter(entry => entry.isFile())
+    .map(entry => join(entry.parentPath ?? entry.path, entry.name))
+    .map(path => ({ path: relative(root, path), bytes: lstatSync(path).size }))
 }
