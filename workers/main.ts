@@ -49,7 +49,12 @@ export async function runWorker (config: Config, timing: Pick<WorkerOptions, 'lo
       })
       const stop = new AbortController()
       const metrics = new JobMetrics(lifecycle.metrics)
-      const queue = new QueueWorker<TrainingJobData>(TRAINING_QUEUE, createProcessor({ config, baseFolder: base.folder, stores, registry, metrics, logger, stop: stop.signal }), {
+      const train = createProcessor({ config, baseFolder: base.folder, stores, registry, metrics, logger, stop: stop.signal })
+      let isTraining = false
+      const queue = new QueueWorker<TrainingJobData>(TRAINING_QUEUE, async (job, token, lost) => {
+        isTraining = true
+        await train(job, token, lost).finally(() => { isTraining = false })
+      }, {
         ...WORKER_OPTIONS, ...timing, connection: { url, maxRetriesPerRequest: null }
       })
       queue.on('error', error => { logger.warn({ err: error }, 'queue') })
@@ -59,7 +64,8 @@ export async function runWorker (config: Config, timing: Pick<WorkerOptions, 'lo
       logger.info({ base: base.manifest.name, digest: base.manifest.digest, threads: threadsOf(config) }, 'worker takes jobs')
       await lifecycle.stopping
       logger.info('worker stops')
-      const closed = queue.close() // takes no further job from here on
+      // Takes no further job from here on. With no job to give back, a Redis that is away is nothing to wait for.
+      const closed = queue.close(!isTraining && !registry.connected)
       stop.abort(new JobStopped('worker_stops'))
       if (await Promise.race([closed.then(() => true), sleep(GRACE_MS, false, { ref: false })])) return
       logger.error('the running job could not be saved in time')

@@ -46,7 +46,7 @@ export async function buildApp (services: ApiServices): Promise<Application> {
     ajv: { customOptions: { removeAdditional: false, coerceTypes: false, useDefaults: false, allErrors: true } }
   }).withTypeProvider<TypeBoxTypeProvider>()
 
-  const metrics = createMetrics(services.inference)
+  const metrics = createMetrics(services.metrics, services.inference)
   const methods = new AllowedMethods()
   const closing = new AbortController()
   const connections = new OpenConnections(app.server)
@@ -90,7 +90,7 @@ export async function buildApp (services: ApiServices): Promise<Application> {
     versionRoutes(scope, services)
     aliasRoutes(scope, registry)
     inferRoutes(scope, services, metrics)
-    serviceRoutes(scope, services, metrics)
+    serviceRoutes(scope, services)
   })
   await app.ready()
   return app

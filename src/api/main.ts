@@ -1,6 +1,7 @@
 /** The api process: configuration, connections, a port, signals. What it serves is `app.ts`. */
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { Logger } from 'pino'
 import { badConfig, type Config } from '../config.js'
 import { HOW_TO_MAKE_A_KEY, prepareRegistry } from '../first-start/prepare-registry.js'
@@ -18,7 +19,9 @@ import { RedisRegistry } from '../registry/redis-registry.js'
 import { openStores, storePlace } from '../registry/store/open-stores.js'
 import { buildApp } from './app.js'
 
-/** Answers under way get this long after SIGTERM; what is left then is cut off. */
+/** Whoever spreads requests over several apis gets this long to see `/readyz` say 503 before connections are refused. */
+const NOTICE_MS = 2_000
+/** Answers under way get this long after that; what is left then is cut off. */
 const GRACE_MS = 25_000
 
 /** Resolves when the process was told to stop and every request has its answer. @throws Error when it cannot start */
@@ -56,13 +59,17 @@ export async function runApi (config: Config): Promise<void> {
           maxFileBytes: config.MAX_FILE_BYTES,
           itemsAtOnce: config.KV_SLOTS
         },
+        metrics: lifecycle.metrics,
+        stopping: lifecycle.signal,
         logger
       })
       const url = await app.listen({ host: config.HOST, port: config.PORT })
-      lifecycle.ready()
+      lifecycle.ready(() => registry.connected ? null : redis)
       logger.info({ url, base: base.manifest.name }, 'api listens')
       await lifecycle.stopping
       logger.info('api stops')
+      // Only then is anybody there who looks.
+      if (config.HEALTH_PORT !== undefined) await sleep(NOTICE_MS)
       cutOffLate(() => app.server.closeAllConnections(), logger)
       await app.close()
     } finally {

@@ -1,19 +1,17 @@
 /** Prometheus metrics of the api process, and of the inference processes as it knows them. */
-import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry as MetricsRegistry } from 'prom-client'
+import { Counter, Gauge, Histogram, type Registry as MetricsRegistry } from 'prom-client'
 import type { InferenceClient } from '../inference/client-contract.js'
+import type { StatusReport } from '../inference/protocol.js'
 
 export interface Metrics {
   /** @param route the pattern, never the path: names of tasks are no labels */
   observeRequest (route: string, method: string, status: number, seconds: number): void
   observeTokens (kind: 'prompt' | 'completion', count: number): void
-  readonly contentType: string
-  text (): Promise<string>
 }
 
-export function createMetrics (inference: InferenceClient): Metrics {
-  const registers = [new MetricsRegistry()]
-  const [registry] = registers as [MetricsRegistry]
-  collectDefaultMetrics({ register: registry })
+/** Adds them to `registry`. */
+export function createMetrics (registry: MetricsRegistry, inference: InferenceClient): Metrics {
+  const registers = [registry]
   const requests = new Histogram({
     name: 'permafrost_http_request_duration_seconds',
     help: 'From the first byte of the request to the last of the answer.',
@@ -22,40 +20,42 @@ export function createMetrics (inference: InferenceClient): Metrics {
     registers
   })
   const tokens = new Counter({ name: 'permafrost_tokens_total', help: 'Tokens of answered requests.', labelNames: ['kind'], registers })
-  const replicas = new Gauge({ name: 'permafrost_inference_replicas', help: 'Inference processes that are ready.', registers })
-  const ofReplica = { labelNames: ['replica'] as const, registers }
-  const up = new Gauge({ ...ofReplica, name: 'permafrost_inference_up', help: '1 when the inference process answers and is ready.' })
-  const numbers = [
-    [new Gauge({ ...ofReplica, name: 'permafrost_inference_running', help: 'Sequences in a slot.' }), 'running'],
-    [new Gauge({ ...ofReplica, name: 'permafrost_inference_waiting', help: 'Sequences that wait for a slot.' }), 'waiting'],
-    [new Gauge({ ...ofReplica, name: 'permafrost_inference_slots', help: 'Slots of the KV cache.' }), 'slots'],
-    [new Gauge({ ...ofReplica, name: 'permafrost_inference_prompts_cached', help: 'Compiled prompts in memory.' }), 'promptsCached'],
-    [new Gauge({ ...ofReplica, name: 'permafrost_inference_prompt_cache_bytes', help: 'Bytes of the compiled prompts.' }), 'promptCacheBytes'],
-    [new Counter({ ...ofReplica, name: 'permafrost_inference_steps_total', help: 'Steps since the inference process started.' }), 'stepsTotal'],
-    [new Counter({ ...ofReplica, name: 'permafrost_inference_tokens_total', help: 'Tokens generated since the inference process started.' }), 'tokensTotal']
-  ] as const
-
-  function lookAtReplicas (): void {
-    const known = inference.replicas()
-    replicas.set(known.filter(({ status }) => status?.ready === true).length)
-    up.reset()
-    for (const { url, status } of known) up.set({ replica: url }, status?.ready === true ? 1 : 0)
-    for (const [metric, field] of numbers) {
-      // One that is gone must not keep its last numbers.
-      metric.reset()
-      for (const { url, status } of known) {
-        if (status !== null) metric.inc({ replica: url }, status[field])
-      }
-    }
-  }
-
+  measureReplicas(registry, inference)
   return {
     observeRequest: (route, method, status, seconds) => requests.observe({ route, method, status: String(status) }, seconds),
-    observeTokens: (kind, count) => tokens.inc({ kind }, count),
-    contentType: registry.contentType,
-    async text () {
-      lookAtReplicas()
-      return await registry.metrics()
-    }
+    observeTokens: (kind, count) => tokens.inc({ kind }, count)
   }
+}
+
+function measureReplicas (registry: MetricsRegistry, inference: InferenceClient): void {
+  registry.registerMetric(new Gauge({
+    name: 'permafrost_inference_replicas',
+    help: 'Inference processes that are ready.',
+    registers: [],
+    collect () { this.set(inference.replicas().filter(({ status }) => status?.ready === true).length) }
+  }))
+  const measure = (Metric: typeof Gauge<'replica'> | typeof Counter<'replica'>, name: string, help: string, read: (status: StatusReport | null) => number | undefined): void => {
+    registry.registerMetric(new Metric({
+      name: `permafrost_inference_${name}`,
+      help,
+      labelNames: ['replica'],
+      registers: [],
+      // Begins anew at each scrape: one that is gone must not keep its last numbers.
+      collect () {
+        this.reset()
+        for (const { url, status } of inference.replicas()) {
+          const value = read(status)
+          if (value !== undefined) this.inc({ replica: url }, value)
+        }
+      }
+    }))
+  }
+  measure(Gauge, 'up', '1 when the inference process answers and is ready.', status => status?.ready === true ? 1 : 0)
+  measure(Gauge, 'running', 'Sequences in a slot.', status => status?.running)
+  measure(Gauge, 'waiting', 'Sequences that wait for a slot.', status => status?.waiting)
+  measure(Gauge, 'slots', 'Slots of the KV cache.', status => status?.slots)
+  measure(Gauge, 'prompts_cached', 'Compiled prompts in memory.', status => status?.promptsCached)
+  measure(Gauge, 'prompt_cache_bytes', 'Bytes of the compiled prompts.', status => status?.promptCacheBytes)
+  measure(Counter, 'steps_total', 'Steps since the inference process started.', status => status?.stepsTotal)
+  measure(Counter, 'tokens_total', 'Tokens generated since the inference process started.', status => status?.tokensTotal)
 }

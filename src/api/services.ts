@@ -1,5 +1,6 @@
 /** What the application is built from. A test gives it its own; `main.ts` gives it the real ones. */
 import type { Logger } from 'pino'
+import type { Registry as MetricsRegistry } from 'prom-client'
 import type { InferenceClient } from '../inference/client-contract.js'
 import type { BaseManifest } from '../model/base.js'
 import type { Tokenizer } from '../model/tokenizer.js'
@@ -31,5 +32,9 @@ export interface ApiServices {
   /** A user's message in the base's chat template, ready for the answer; null: this base has none. */
   readonly chatPrompt: ((message: string) => Promise<string>) | null
   readonly limits: ApiLimits
+  /** Those of the process; the application adds its own. */
+  readonly metrics: MetricsRegistry
+  /** Fires when the process is told to stop: answers go on, and `/readyz` says that no more should be asked. */
+  readonly stopping: AbortSignal
   readonly logger: Logger
 }

@@ -41,14 +41,14 @@ export async function runInference (config: Config): Promise<void> {
     const redis = redisUrl === undefined ? null : await lifecycle.waitFor(redisPlace(redisUrl), () => openRedis(redisUrl, 'fail', () => {}, 0))
     let backend: Backend = starting(base, config)
     const server = createInferenceServer(() => backend, { id, secret }, logger)
-    const address = await listen(server, wanted)
-    logger.info({ ...address, id }, 'inference process listens')
     try {
+      const address = await listen(server, wanted)
+      logger.info({ ...address, id }, 'inference process listens')
       const running = await lifecycle.waitFor('the serving graph', () => startService(base, artifacts, settingsOf(config), logger, options => openEngine(options, reason => {
         logger.warn({ err: reason }, 'ONNX Runtime cannot be called directly: the slow engine runs')
       })))
       backend = running.service
-      measureService(running.service, lifecycle.metrics)
+      measureService(lifecycle.metrics, running.service)
       const registration = redis === null ? null : register(redis, id, config, address, logger)
       lifecycle.ready(() => registration?.registered === false ? redisPlace(redisUrl!) : null)
       logger.info('inference process is ready')
@@ -124,6 +124,7 @@ async function listen (server: Server, address: InferenceAddress): Promise<Infer
 }
 
 async function close (server: Server): Promise<void> {
+  if (!server.listening) return
   const closed = once(server, 'close')
   server.close()
   server.closeIdleConnections()

@@ -33,7 +33,7 @@ async function answer (route: string, response: ServerResponse, lifecycle: Lifec
   switch (route) {
     case 'GET /healthz': return reply(response, 200, { status: 'ok' })
     case 'GET /readyz': {
-      const readiness = await lifecycle.readiness()
+      const { readiness } = lifecycle
       return reply(response, readiness.status === 'ready' ? 200 : 503, readiness)
     }
     case 'GET /metrics': {

@@ -11,8 +11,8 @@ export type Readiness =
   | { readonly status: 'waiting', readonly for: string }
   | { readonly status: 'stopping' }
 
-/** What a ready process lacks again: `Redis at redis:6379`; null: nothing. */
-export type Lacks = () => string | null | Promise<string | null>
+/** What a process that was ready lacks again: `Redis at redis:6379`; null: nothing. */
+export type Lacks = () => string | null
 
 /** Told to stop before it was ready: no failure. */
 export class StoppedError extends Error { override readonly name = 'StoppedError' }
@@ -71,9 +71,9 @@ export class Lifecycle {
     this.#lacks = lacks
   }
 
-  async readiness (): Promise<Readiness> {
+  get readiness (): Readiness {
     if (this.signal.aborted) return { status: 'stopping' }
-    const lack = await this.#lacks()
+    const lack = this.#lacks()
     return lack === null ? { status: 'ready', role: this.#role } : { status: 'waiting', for: lack }
   }
 

@@ -10,6 +10,7 @@ import { VERSION } from '../project.js'
 import { newSecret } from '../registry/api-keys.js'
 import { RedisRegistry } from '../registry/redis-registry.js'
 import { openStores } from '../registry/store/open-stores.js'
+import { SCHEMA } from '../schema.js'
 import { baseSource } from './base-model.js'
 import { commandsToPaste } from './commands-to-paste.js'
 import { lockHome } from './home-lock.js'
@@ -60,7 +61,7 @@ export async function start (settings: Config, say: Say): Promise<void> {
     await phase(`inference, api and ${config.WORKERS} worker${config.WORKERS === 1 ? '' : 's'}`, interrupted, say, async () => await processes.start())
 
     const url = serviceUrl(config)
-    writeFileSync(paths.service, JSON.stringify({ url, redisUrl: redis.url, pid: process.pid }), { mode: 0o600 })
+    writeFileSync(paths.service, JSON.stringify({ schema: SCHEMA, url, redisUrl: redis.url, pid: process.pid }), { mode: 0o600 })
     cleanups.push(() => rmSync(paths.service, { force: true }))
     welcome(url, tenant, base, paths, begun, say)
 
@@ -90,6 +91,8 @@ function decided (settings: Config, paths: HomePaths, { port, redisUrl, baseFold
     PORT: String(port),
     REDIS_URL: redisUrl,
     BASE_FOLDER: baseFolder,
+    // One port for several processes of one machine would be taken.
+    HEALTH_PORT: '',
     INFERENCE_LISTEN: listen,
     INFERENCE_URL: settings.INFERENCE_URL ?? listen
   }

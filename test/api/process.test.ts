@@ -8,7 +8,7 @@ import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { after, before, suite, test } from 'node:test'
 import { fileURLToPath } from 'node:url'
-import type { SequenceEvent, SequenceRequest } from '../../src/inference/protocol.js'
+import type { SequenceEvent, SequenceRequest, StatusReport } from '../../src/inference/protocol.js'
 import { type BaseManifest, BASE_FILES } from '../../src/model/base.js'
 import { RedisRegistry } from '../../src/registry/redis-registry.js'
 import { openStores } from '../../src/registry/store/open-stores.js'
@@ -18,6 +18,11 @@ import { base } from './testbed.js'
 
 const manifest: BaseManifest = { ...base, config: { ...base.config, vocabSize: 344, contextLength: 16_384, bosTokenId: 341, eosTokenIds: [342] } }
 
+const STATUS: StatusReport = {
+  id: 'the one', ready: true, base: manifest.digest, servingGraph: manifest.serving.w8a8.digest, format: 'w8a8', engine: 'c-api',
+  maxContext: 16_384, slots: 16, running: 0, waiting: 0, promptsCached: 0, promptCacheBytes: 0, stepsTotal: 0, tokensTotal: 0
+}
+
 suite('the api process', () => {
   let folder: string
   let redis: RedisServer
@@ -25,6 +30,7 @@ suite('the api process', () => {
   let inference: Server
   let api: ChildProcess
   let url: string
+  let health: string
   let secret: string
   let answer: (request: SequenceRequest, response: ServerResponse) => void
 
@@ -41,16 +47,18 @@ suite('the api process', () => {
     secret = (await registry.createKey('default', 'test', ['infer'])).secret
     const socket = join(folder, 'inference.sock')
     inference = createServer(async (request, response) => {
+      if (request.url === '/status') return response.end(JSON.stringify(STATUS))
       let body = ''
       for await (const chunk of request) body += String(chunk)
       answer(JSON.parse(body) as SequenceRequest, response)
     }).listen(socket)
     api = spawn(process.execPath, [fileURLToPath(new URL('./api-process.js', import.meta.url))], {
       stdio: ['ignore', 'pipe', 'inherit'],
-      env: { PATH: process.env.PATH, PORT: '0', PERMAFROST_HOME: folder, BASE_FOLDER: baseFolder, REDIS_URL: redis.url, INFERENCE_URL: `unix:${socket}`, MAX_CONTEXT: '16384' }
+      env: { PATH: process.env.PATH, PORT: '0', HEALTH_PORT: '0', PERMAFROST_HOME: folder, BASE_FOLDER: baseFolder, REDIS_URL: redis.url, INFERENCE_URL: `unix:${socket}`, MAX_CONTEXT: '16384' }
     })
     for await (const line of createInterface({ input: api.stdout! })) {
-      const entry = JSON.parse(line) as { msg: string, url?: string }
+      const entry = JSON.parse(line) as { msg: string, url?: string, port?: number }
+      if (entry.msg === 'health port listens') health = `http://127.0.0.1:${entry.port ?? 0}`
       if (entry.msg !== 'api listens') continue
       url = entry.url ?? ''
       break
@@ -98,14 +106,17 @@ suite('the api process', () => {
     assert.doesNotMatch(mapped, /onnxruntime|koffi/)
   })
 
-  test('lets the answer under way finish when it is told to stop', async () => {
+  test('told to stop, it says that it is not ready, then takes no connections, and lets the answer under way finish', async () => {
     const waiting = new Promise<ServerResponse>(resolve => { answer = (_request, response) => resolve(response) })
     const answered = ask({ input: 'last words' })
     const response = await waiting
     const exit = once(api, 'exit')
     api.kill('SIGTERM')
-    // The port closes first; then the held answer goes out.
+    while ((await readiness(health)).status === 200) await new Promise(setImmediate)
+    assert.deepEqual(await readiness(health), { status: 503, body: { status: 'stopping' } })
+    assert.deepEqual(await readiness(url), { status: 503, body: { status: 'not_ready', checks: { redis: 'ok', store: 'ok', inference: 'ok', api: 'stopping' } } })
     await refusesConnections()
+    assert.equal((await readiness(health)).status, 503)
     say(response, testTokenizer().encode('bye', { addSpecial: false }))
     assert.equal((await answered).body.text, 'bye')
     assert.deepEqual(await exit, [0, null])
@@ -121,6 +132,11 @@ suite('the api process', () => {
     }
   }
 })
+
+async function readiness (origin: string): Promise<{ status: number, body: unknown }> {
+  const response = await fetch(`${origin}/readyz`, { headers: { connection: 'close' } })
+  return { status: response.status, body: await response.json() }
+}
 
 function say (response: ServerResponse, ids: readonly number[]): void {
   const events: SequenceEvent[] = [...ids.map(id => ({ type: 'token' as const, id })), { type: 'finished', reason: 'stop', virtualTokens: 0, timing: { queueMs: 0, prefillMs: 0, decodeMs: 0 } }]

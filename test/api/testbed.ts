@@ -4,6 +4,7 @@ import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { pino } from 'pino'
+import { Registry as MetricsRegistry } from 'prom-client'
 import { buildApp } from '../../src/api/app.js'
 import type { Application } from '../../src/api/application.js'
 import { digestOf } from '../../src/digest.js'
@@ -79,6 +80,8 @@ export async function openTestbed (options: { maxFileBytes?: number } = {}): Pro
     tokenizerPool: { encode: async (text, encodeOptions) => byteTokenizer.encode(text, encodeOptions) },
     chatPrompt: async message => `<begin>user: ${message}\nassistant:`,
     limits: { maxContext: MAX_CONTEXT, maxFileBytes: options.maxFileBytes ?? 1024 * 1024, itemsAtOnce: 4 },
+    metrics: new MetricsRegistry(),
+    stopping: new AbortController().signal,
     logger: pino({ level: 'trace' }, { write: (line: string) => { log.push(line) } })
   })
   let tenants = 0

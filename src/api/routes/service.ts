@@ -4,7 +4,6 @@ import { ServiceError } from '../../errors.js'
 import type { InferenceClient } from '../../inference/client-contract.js'
 import { VERSION } from '../../project.js'
 import type { Application } from '../application.js'
-import type { Metrics } from '../metrics.js'
 import type { ApiServices } from '../services.js'
 import { NoQuery } from '../wire.js'
 
@@ -19,20 +18,20 @@ const ReadySchema = Type.Object({
   checks: Type.Record(Type.String(), Type.String(), { description: '"ok" or why not' })
 })
 
-export function serviceRoutes (app: Application, { registry, objects, inference }: Pick<ApiServices, 'registry' | 'objects' | 'inference'>, metrics: Metrics): void {
+export function serviceRoutes (app: Application, { registry, objects, inference, metrics, stopping }: ApiServices): void {
   app.get('/healthz', {
     schema: { summary: 'The process runs', tags: ['service'], querystring: NoQuery, response: { 200: Type.Object({ status: Type.Literal('ok'), version: Type.String() }) } }
   }, async () => ({ status: 'ok' as const, version: VERSION }))
 
   app.get('/readyz', {
-    schema: { summary: 'Redis, the store and an inference process answer', tags: ['service'], querystring: NoQuery, response: { 200: ReadySchema, 503: ReadySchema } }
+    schema: { summary: 'Redis, the store and an inference process answer, and this process is not told to stop', tags: ['service'], querystring: NoQuery, response: { 200: ReadySchema, 503: ReadySchema } }
   }, async (_request, reply) => {
     const [redis, store] = await Promise.all([
       // Any read will do: only Redis knows that there is no such key.
       outcome(registry.findKey(NO_KEY).then(() => 'ok')),
       outcome(objects.has('readyz').then(() => 'ok'))
     ])
-    const checks = { redis, store, inference: inferenceState(inference) }
+    const checks = { redis, store, inference: inferenceState(inference), ...stopping.aborted ? { api: 'stopping' } : {} }
     const ready = Object.values(checks).every(check => check === 'ok')
     if (!ready) reply.header('retry-after', '1')
     return await reply.code(ready ? 200 : 503).send({ status: ready ? 'ready' : 'not_ready', checks })
@@ -40,7 +39,7 @@ export function serviceRoutes (app: Application, { registry, objects, inference 
 
   app.get('/metrics', {
     schema: { summary: 'Prometheus metrics', tags: ['service'], querystring: NoQuery, produces: ['text/plain'] }
-  }, async (_request, reply) => await reply.type(metrics.contentType).send(await metrics.text()))
+  }, async (_request, reply) => await reply.type(metrics.contentType).send(await metrics.metrics()))
 
   app.get('/openapi.json', { schema: { hide: true, querystring: NoQuery } }, async () => app.swagger())
 }
