@@ -11,6 +11,9 @@ const SECRET = { secret: true }
 /** What an API key looks like: 256 bits as base64url behind a word that says what they are. */
 export const API_KEY = /^pf_[A-Za-z0-9_-]{43}$/
 
+/** 16 characters or more, as an HTTP header can carry them. */
+const PRINTABLE = '^[!-~][ -~]{14,}[!-~]$'
+
 /** Every setting of every process. All come from the environment; `.env.example` lists them and a test compares. */
 export const ConfigSchema = Type.Object({
   HOST: Type.String({ default: '127.0.0.1', description: 'address the api listens on, and the health port of every process' }),
@@ -25,7 +28,7 @@ export const ConfigSchema = Type.Object({
   INFERENCE_URL: Type.Optional(Type.String({ description: 'api: unix:/path/to.sock or http://host:port of the inference processes, separated by commas; absent: those that have registered in Redis' })),
   INFERENCE_LISTEN: Type.Optional(Type.String({ description: 'unix:/path/to.sock or http://address:port where the inference process listens; absent: a socket under PERMAFROST_HOME' })),
   INFERENCE_ADVERTISE: Type.Optional(Type.String({ description: 'http://host:port under which the api reaches this inference process; absent: its address on the way to Redis, and the port it listens on' })),
-  INFERENCE_SECRET: Type.Optional(Type.String({ ...SECRET, minLength: 16, description: 'shared by api and inference processes, needed to listen on TCP; absent: derived from REDIS_PASSWORD' })),
+  INFERENCE_SECRET: Type.Optional(Type.String({ ...SECRET, pattern: PRINTABLE, description: 'shared by api and inference processes, needed to listen on TCP; absent: derived from REDIS_PASSWORD' })),
   HEALTH_PORT: Type.Optional(Type.Integer({ minimum: 0, maximum: 65535, description: 'port of /healthz, /readyz and /metrics of api, inference and worker; absent: none' })),
   FIRST_API_KEY: Type.Optional(Type.String({ ...SECRET, pattern: API_KEY.source, description: 'pf_ and 43 of A-Z, a-z, 0-9, "_" and "-": the api makes it the first key of a new registry' })),
   INFERENCE_THREADS: Type.Integer({ default: 0, minimum: 0, maximum: 256, description: 'intra-op threads of the engine; 0: one for each core' }),

@@ -8,7 +8,7 @@ import { chooseReplica } from './choose-replica.js'
 import { PassedOn } from './client-answer.js'
 import { ReplicaFailure } from './client.js'
 import type { InferenceClient, ReplicaStatus } from './client-contract.js'
-import { Replica, type ReplicaOptions } from './client-replica.js'
+import { Replica, type ReplicaOptions, type ReplicaState } from './client-replica.js'
 import type { ReplicaSource } from './client-replicas-source.js'
 import type { SequenceEvent, SequenceRequest } from './protocol.js'
 
@@ -48,8 +48,8 @@ export class InferencePool implements InferenceClient {
     let broken = 0
     let reason: ServiceError | null = null
     for (;;) {
-      const replica = this.#take(request.prompt, tried) ?? await this.#takeLate(request.prompt, tried)
-      if (replica === null) throw reason ?? unavailable('no inference process answers')
+      const replica = this.#take(request.prompt, tried) ?? (reason?.code === 'saturated' ? null : await this.#takeLate(request.prompt, tried))
+      if (replica === null) throw reason ?? new ServiceError('inference_unavailable', 'no inference process answers', { retryAfter: 2 })
       const id = replica.id!
       const before = answer.tokens
       tried.add(id)
@@ -89,9 +89,8 @@ export class InferencePool implements InferenceClient {
     for (const replica of this.#replicas.values()) replica.close()
   }
 
-  #take (prompt: Digest | null, tried: ReadonlySet<string>, states: readonly Replica['state'][] = ['ready']): Replica | null {
-    const candidates = [...this.#replicas.values()].filter(({ id, state }) => states.includes(state) && id !== null && !tried.has(id))
-    const replica = chooseReplica(candidates, prompt)
+  #take (prompt: Digest | null, tried: ReadonlySet<string>, states: readonly ReplicaState[] = ['ready']): Replica | null {
+    const replica = chooseReplica(this.#candidates(states).filter(({ id }) => !tried.has(id!)), prompt)
     replica?.take()
     return replica
   }
@@ -112,10 +111,17 @@ export class InferencePool implements InferenceClient {
     await this.#nextListing
     await Promise.all([...this.#replicas.values()].map(async replica => {
       await replica.ask()
-      if (this.#listed.has(replica.url) || replica.state === 'ready' || replica.state === 'resting') return
-      replica.close()
-      this.#replicas.delete(replica.url)
+      if (!this.#listed.has(replica.url) && replica.state !== 'ready' && replica.state !== 'resting') {
+        replica.close()
+        this.#replicas.delete(replica.url)
+      } else if (replica.hangs && this.#candidates(['ready']).length > 0) {
+        replica.breakOff()
+      }
     }))
+  }
+
+  #candidates (states: readonly ReplicaState[]): Replica[] {
+    return [...this.#replicas.values()].filter(({ id, state }) => id !== null && states.includes(state))
   }
 
   async #list (): Promise<void> {
@@ -131,8 +137,4 @@ export class InferencePool implements InferenceClient {
       this.#sourceAnswers = false
     }
   }
-}
-
-function unavailable (message: string): ServiceError {
-  return new ServiceError('inference_unavailable', message, { retryAfter: 2 })
 }

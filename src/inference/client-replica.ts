@@ -5,8 +5,8 @@ import type { Candidate } from './choose-replica.js'
 import { ReplicaClient, ReplicaFailure } from './client.js'
 import type { SequenceEvent, SequenceRequest, StatusReport } from './protocol.js'
 
-/** Who has said nothing for so long, will not end its answers either. */
-const SILENT_MS = 4000
+/** Who has said nothing for so long will not end its answers either. */
+const HANGS_MS = 4000
 
 export interface ReplicaOptions {
   /** The only base that may answer. */
@@ -60,30 +60,39 @@ export class Replica implements Candidate {
   take (): void { this.#own++ }
   release (): void { this.#own-- }
 
+  /** It has answers under way, perhaps, and gives no sign of life. */
+  get hangs (): boolean { return this.#state === 'silent' && performance.now() - this.#heardAt > HANGS_MS }
+
   /** @throws as `ReplicaClient.run` */
   async * run (request: SequenceRequest, signal: AbortSignal): AsyncGenerator<SequenceEvent> {
     try {
-      yield * this.#client.run(request, this.id, signal)
+      for await (const event of this.#client.run(request, this.id, signal)) {
+        this.#heardAt = performance.now()
+        yield event
+      }
     } catch (error) {
       if (error instanceof ReplicaFailure && error.code !== 'saturated') this.#failed(error)
       throw error
     }
   }
 
-  /** Answers under way break, so that another takes them up. */
+  /** Answers under way break, so that others take them up. */
   close (): void {
     this.#client.close()
+  }
+
+  /** As `close`, and begins anew. */
+  breakOff (): void {
+    this.#client.close()
+    this.#client = new ReplicaClient(this.url, this.#options.secret)
   }
 
   async #ask (): Promise<void> {
     try {
       this.#heard(await this.#client.status())
     } catch (error) {
-      if (!(error instanceof ReplicaFailure)) throw error
-      this.#failed(error)
-      if (this.#state !== 'silent' || performance.now() - this.#heardAt < SILENT_MS) return
-      this.#client.close()
-      this.#client = new ReplicaClient(this.url, this.#options.secret)
+      if (error instanceof ReplicaFailure) this.#failed(error)
+      else this.#become('silent') // what listens there speaks another language
     }
   }
 

@@ -99,9 +99,10 @@ suite('inference processes on TCP', { timeout: 300_000 }, () => {
     return { started, url: String(url) }
   }
 
-  async function openPool (secret = SECRET): Promise<InferencePool> {
+  /** @param listed absent: of those that have registered */
+  async function openPool ({ secret = SECRET, listed }: { readonly secret?: string, readonly listed?: readonly Process[] } = {}): Promise<InferencePool> {
     const logger = pino({ level: 'silent' })
-    const pool = await InferencePool.open(replicaSource(loadConfig({ INFERENCE_SECRET: secret }), registry, logger), { base: tiny.base.manifest.digest, secret, logger })
+    const pool = await InferencePool.open(replicaSource(loadConfig({ INFERENCE_SECRET: secret, INFERENCE_URL: listed?.map(({ url }) => url).join() }), registry, logger), { base: tiny.base.manifest.digest, secret, logger })
     pools.push(pool)
     return pool
   }
@@ -158,7 +159,7 @@ suite('inference processes on TCP', { timeout: 300_000 }, () => {
       const response = await fetch(`${url}${path}`, { method, headers: { authorization: 'Bearer between the two of them' } })
       assert.deepEqual([response.status, (await response.json() as { error: { code: string } }).error.code], [401, 'invalid_api_key'])
     }
-    const stranger = await openPool('a secret of another installation')
+    const stranger = await openPool({ secret: 'a secret of another installation' })
     await assert.rejects(answerOf(stranger, generate([1])), { code: 'inference_unavailable' })
     const { INFERENCE_SECRET: _, ...open } = environment
     const careless = processes.start(open)
@@ -203,12 +204,14 @@ suite('inference processes on TCP', { timeout: 300_000 }, () => {
     assert.deepEqual(await rest, whole)
   })
 
-  test('a stream whose process hangs goes on once that is lost', async () => {
-    const pair = await Promise.all([launch(), launch()])
-    const { owner, rest, whole } = await longAnswer(pair, await openPool())
-    owner.started.child.kill('SIGSTOP')
-    assert.deepEqual(await rest, whole)
-  })
+  for (const source of ['registered', 'listed']) {
+    test(`a stream whose process hangs goes on once that gives no sign of life, ${source}`, async () => {
+      const pair = await Promise.all([launch(), launch()])
+      const { owner, rest, whole } = await longAnswer(pair, await openPool(source === 'listed' ? { listed: pair } : {}))
+      owner.started.child.kill('SIGSTOP')
+      assert.deepEqual(await rest, whole)
+    })
+  }
 
   test('two replaced one after the other by SIGTERM under load: no request fails, each answer is right', async () => {
     const old = await Promise.all([launch(), launch()])
