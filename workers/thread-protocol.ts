@@ -18,6 +18,6 @@ export type FromThread =
   | { readonly type: 'event', readonly event: JobProgressEvent }
   | { readonly type: 'trained', readonly trained: TrainedPrompt }
   | { readonly type: 'stopped', readonly reason: StopReason }
-  /** Trying again in this process cannot help. */
+  /** Trying again cannot help. */
   | { readonly type: 'refused', readonly code: ErrorCode, readonly message: string }
   | { readonly type: 'failed', readonly message: string }

@@ -7,7 +7,6 @@ import { parentPort, workerData } from 'node:worker_threads'
 import { openBase } from '../src/model/base.js'
 import { loadTokenizer } from '../src/model/bpe-tokenizer.js'
 import { openStores } from '../src/registry/store/open-stores.js'
-import { isOfNewerSchema } from '../src/schema.js'
 import { failureOf, isPermanent } from './failures.js'
 import { JobStopped } from './job-stopped.js'
 import { trainPrompt } from './train.js'
@@ -45,6 +44,6 @@ try {
 /** Classes do not survive the way between threads. */
 function outcomeOf (error: unknown): FromThread {
   if (error instanceof JobStopped) return { type: 'stopped', reason: error.reason }
-  if (isPermanent(error) || isOfNewerSchema(error)) return { type: 'refused', ...failureOf(error) }
+  if (isPermanent(error)) return { type: 'refused', ...failureOf(error) }
   return { type: 'failed', message: error instanceof Error ? error.stack ?? error.message : String(error) }
 }

@@ -56,10 +56,10 @@ export async function findKey (redis: Redis, secret: string): Promise<KeyRecord 
 }
 
 export async function listKeys (redis: Redis, tenant: string): Promise<KeyRecord[]> {
-  const records = await redis.hvals(apiKeysKey(tenant))
-  return records
-    .map(json => {
-      const { sha256: _, ...key } = decodeRecord<ListedKey>('an API key', json)
+  const records = await redis.hgetall(apiKeysKey(tenant))
+  return Object.entries(records)
+    .map(([id, json]) => {
+      const { sha256: _, ...key } = decodeRecord<ListedKey>(`key ${id}`, json)
       return key
     })
     .sort((a, b) => a.createdAt < b.createdAt ? -1 : 1)
@@ -68,8 +68,9 @@ export async function listKeys (redis: Redis, tenant: string): Promise<KeyRecord
 export async function revokeKey (redis: Redis, tenant: string, id: string): Promise<void> {
   const json = await redis.hget(apiKeysKey(tenant), id)
   if (json === null) throw new ServiceError('key_not_found', `there is no key ${id}`, { param: 'key' })
+  const { sha256 } = decodeRecord<ListedKey>(`key ${id}`, json)
   await redis.set(lastRevocationKey(tenant), encodeRecord({ at: new Date().toISOString() }))
-  await redis.del(secretKey(decodeRecord<ListedKey>(`key ${id}`, json).sha256))
+  await redis.del(secretKey(sha256))
   await redis.hdel(apiKeysKey(tenant), id)
   await publishEvent(redis, { type: 'key', tenant, id })
 }

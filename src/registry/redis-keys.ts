@@ -1,6 +1,7 @@
 /**
  * The name of every Redis key that the registry writes (BullMQ's own begin with `QUEUE_PREFIX`). All keys of a tenant
- * carry the same hash tag, so that one script may touch several of them even where Redis is a cluster.
+ * carry the same hash tag, so that one script may touch several of them even where Redis is a cluster. Records say
+ * their schema; what holds names and numbers alone has none, and another form of it would be another key.
  */
 import { checkTenant } from './names.js'
 

@@ -2,6 +2,9 @@
  * What the service remembers, tenant by tenant. The Redis implementation is `redis-registry.ts`; api, workers and the
  * command line see this interface only. Every method takes the tenant and answers for that tenant alone: another
  * tenant's things do not exist.
+ *
+ * Every method that reads a record of a newer Permafrost throws newer_schema, which names it, and changes nothing. So do
+ * lists: one that left it out would say that it does not exist, and whoever makes what is missing would make it twice.
  */
 import type { Digest } from '../digest.js'
 import type { Method } from '../prompt/methods.js'
@@ -170,7 +173,10 @@ export interface Registry {
   cancelJob (tenant: string, id: string): Promise<JobRecord>
   /** Dropped silently once the job is final: the final `state` event stays the last. */
   appendJobEvent (tenant: string, id: string, event: JobProgressEvent): Promise<void>
-  /** Events after `lastId` ('0' for all), ending when the job's final state was delivered or the signal fires. */
+  /**
+   * Events after `lastId` ('0' for all), ending when the job's final state was delivered or the signal fires. In place of
+   * an event of a newer Permafrost comes an `error` with newer_schema; the stream goes on.
+   */
   jobEvents (tenant: string, id: string, lastId: string, signal: AbortSignal): AsyncIterable<{ readonly id: string, readonly event: JobEvent }>
 
   // repeated POSTs, remembered for 24 hours

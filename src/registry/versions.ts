@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import type { Redis } from 'ioredis'
+import { checkSchema } from '../schema.js'
 import type { JobEvent } from '../training/job.js'
 import { MAX_ALIAS_MOVES } from './aliases.js'
 import { eventMessage } from './events.js'
@@ -59,6 +60,7 @@ export async function publishVersion (redis: Redis, objects: ObjectStore, tenant
     return first
   }
   await objects.delete(objectKey)
+  if (outcome === 'other_schema') checkSchema(`alias ${alias} of task ${task}`, detail)
   throw outcome === 'job_final' ? jobFinal(version.job, detail) : taskNotFound(task)
 }
 
@@ -101,6 +103,7 @@ async function resolveVersion (redis: Redis, tenant: string, task: string, selec
   const [outcome, taskJson, number, versionJson] = await RESOLVE.run(redis, [tasksKey(tenant), versionsKey(tenant, task), aliasesKey(tenant, task)], [task, alias, wanted])
   if (outcome === 'task_not_found') throw taskNotFound(task)
   if (outcome === 'alias_not_found') throw aliasNotFound(task, alias)
+  if (outcome === 'other_schema') checkSchema(`alias ${alias} of task ${task}`, taskJson)
   if (taskJson === undefined || versionJson === undefined) throw versionNotFound(task, wanted)
   return { task: decodeTask(task, taskJson), version: decodeVersion(task, Number(number), versionJson) }
 }
