@@ -23,7 +23,8 @@ suite('permafrost start', { timeout: 300_000 }, () => {
     const base = join(folder, 'tiny-llama')
     mkdirSync(base)
     writeTinyLlama(base)
-    settings = { PERMAFROST_BASE: base, INFERENCE_THREADS: '1', TRAINING_THREADS: '1', KV_SLOTS: '4', LOG_LEVEL: 'warn' }
+    // A health port is for a process that has a machine to itself: nobody takes it here.
+    settings = { PERMAFROST_BASE: base, HEALTH_PORT: '1', INFERENCE_THREADS: '1', TRAINING_THREADS: '1', KV_SLOTS: '4', LOG_LEVEL: 'warn' }
     const rows = Array.from({ length: 60 }, (_, i) => JSON.stringify({ input: `a ${COLOURS[i % 3]!} thing`, target: COLOURS[i % 3] }))
     await writeFile(join(folder, 'colours.jsonl'), `${rows.join('\n')}\n`)
     service = await startService(home, settings)

@@ -19,10 +19,15 @@ export interface StartedService {
   kill9 (): Promise<void>
 }
 
+const OF_A_SERVICE = [
+  'REDIS_URL', 'REDIS_PASSWORD', 'ARTIFACT_STORE', 'BASE_FOLDER', 'HEALTH_PORT', 'INFERENCE_URL', 'INFERENCE_LISTEN', 'INFERENCE_ADVERTISE', 'INFERENCE_SECRET',
+  'FIRST_API_KEY', 'PERMAFROST_URL', 'PERMAFROST_API_KEY'
+]
+
 /** What a command of this home sees: no setting of the caller's own service. */
 export function environment (home: string, settings: Readonly<Record<string, string>> = {}): NodeJS.ProcessEnv {
-  const { REDIS_URL: _redis, ARTIFACT_STORE: _store, INFERENCE_URL: _inference, BASE_FOLDER: _folder, PERMAFROST_URL: _url, PERMAFROST_API_KEY: _key, ...inherited } = process.env
-  return { ...inherited, PERMAFROST_HOME: home, PORT: '0', ...settings }
+  const inherited = Object.entries(process.env).filter(([name]) => !OF_A_SERVICE.some(setting => name === setting || name === `${setting}_FILE`))
+  return { ...Object.fromEntries(inherited), PERMAFROST_HOME: home, PORT: '0', ...settings }
 }
 
 /**
