@@ -59,8 +59,9 @@ export async function runWorker (config: Config, timing: Pick<WorkerOptions, 'lo
       })
       queue.on('error', error => { logger.warn({ err: error }, 'queue') })
       queue.on('lockRenewalFailed', jobs => { for (const job of jobs) queue.cancelJob(job, 'lock_lost') })
-      await lifecycle.waitFor(redis, () => queue.waitUntilReady())
       lifecycle.ready(() => registry.connected ? null : redis)
+      // It may have a job already: told to stop here, it gives it back like at any other time.
+      await Promise.race([queue.waitUntilReady(), lifecycle.stopping])
       logger.info({ base: base.manifest.name, digest: base.manifest.digest, threads: threadsOf(config) }, 'worker takes jobs')
       await lifecycle.stopping
       logger.info('worker stops')

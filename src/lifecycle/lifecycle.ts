@@ -1,7 +1,7 @@
 /** Where a process stands between its start and its stop: it waits for something, is ready, or stops. */
 import { setTimeout as sleep } from 'node:timers/promises'
-import { collectDefaultMetrics, Registry as MetricsRegistry } from 'prom-client'
 import type { Logger } from 'pino'
+import { collectDefaultMetrics, Registry as MetricsRegistry } from 'prom-client'
 import { NotYetError, ServiceError } from '../errors.js'
 
 export type Role = 'api' | 'inference' | 'worker'
@@ -17,6 +17,8 @@ export type Lacks = () => string | null
 /** Told to stop before it was ready: no failure. */
 export class StoppedError extends Error { override readonly name = 'StoppedError' }
 
+const STARTING: Lacks = () => 'its own start'
+
 const FIRST_DELAY_MS = 50
 const MAX_DELAY_MS = 1_000
 const SAY_AGAIN_MS = 10_000
@@ -30,7 +32,7 @@ export class Lifecycle {
   readonly metrics = new MetricsRegistry()
   readonly #role: Role
   readonly #logger: Logger
-  #lacks: Lacks = () => 'its start'
+  #lacks: Lacks = STARTING
 
   /** @param signal the stop signal */
   constructor (role: Role, logger: Logger, signal: AbortSignal) {
@@ -53,6 +55,7 @@ export class Lifecycle {
     for (let delay = FIRST_DELAY_MS; ; delay = Math.min(2 * delay, MAX_DELAY_MS)) {
       try {
         const value = await this.#unlessStopped(attempt())
+        this.#lacks = STARTING
         if (saidAt !== -Infinity) this.#logger.info(`no longer waiting for ${what}`)
         return value
       } catch (error) {

@@ -1,6 +1,6 @@
+import type { Logger } from 'pino'
 import type { Config } from '../config.js'
 import { createLogger } from '../logger.js'
-import type { Logger } from 'pino'
 import { openHealthServer } from './health-server.js'
 import { Lifecycle, type Role, StoppedError } from './lifecycle.js'
 
