@@ -31,12 +31,13 @@ export class Network {
   async open (): Promise<void> {
     const bridge = this.#bridge
     process.once('exit', this.#remove)
-    await must('ip', ['link', 'add', bridge, 'type', 'bridge'])
+    // With an address of its own, a bridge keeps it; else it takes that of each new port which is smaller.
+    await must('ip', ['link', 'add', bridge, 'address', '02:00:00:00:00:01', 'type', 'bridge'])
     await must('ip', ['addr', 'add', `${this.#subnet}.1/24`, 'dev', bridge])
     await must('ip', ['link', 'set', bridge, 'up'])
     this.#writeNames()
     const resolver = spawn('dnsmasq', [
-      '--no-daemon', '--conf-file=/dev/null', '--no-resolv', '--no-hosts', `--addn-hosts=${this.#hosts}`, '--bind-interfaces', '--except-interface=lo',
+      '--no-daemon', '--conf-file=/dev/null', '--no-resolv', '--no-hosts', '--domain-needed', `--addn-hosts=${this.#hosts}`, '--bind-interfaces', '--except-interface=lo',
       `--interface=${bridge}`, '--local-ttl=0', '--user=root', '--pid-file='
     ], { stdio: 'ignore' })
     this.#resolver = resolver
@@ -48,7 +49,7 @@ export class Network {
     const [outside, inside] = [`${this.#id}o${number}`, `${this.#id}i${number}`]
     // What `ip netns exec` lays over /etc for the processes of this namespace.
     mkdirSync(join('/etc/netns', name), { recursive: true })
-    writeFileSync(join('/etc/netns', name, 'resolv.conf'), `nameserver ${this.#subnet}.1\noptions timeout:1 attempts:5\n`)
+    writeFileSync(join('/etc/netns', name, 'resolv.conf'), `nameserver ${this.#subnet}.1\n`)
     this.#namespaces.push(name)
     const address = `${this.#subnet}.${number}`
     await must('ip', ['netns', 'add', name])
