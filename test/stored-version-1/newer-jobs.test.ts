@@ -11,6 +11,8 @@ import { ofSchema2, openTestbed, refused, type Testbed, type WorkerProcess } fro
 const { tenant, jobs } = facts
 const key = (...parts: string[]): string => `pf:t:{${tenant}}:${parts.join(':')}`
 const queueKey = (job: string): string => `${QUEUE_PREFIX}:${TRAINING_QUEUE}:${job}`
+const toSchema1 = (json: string): string => json.replace('"schema":2', '"schema":1')
+/** As it stands in the header of a checkpoint. */
 const inBytes = (schema: number): string => `{\\"schema\\":${schema}`
 
 suite('of a newer schema', { timeout: 60_000 }, () => {
@@ -35,7 +37,6 @@ suite('of a newer schema', { timeout: 60_000 }, () => {
   async function rewrite (hash: string, field: string, change: (value: string) => string): Promise<void> {
     await bed.redis.hset(hash, field, change((await bed.redis.hget(hash, field))!))
   }
-  const toSchema1 = (json: string): string => json.replace('"schema":2', '"schema":1')
 
   /** Resolves when the worker has put the job aside because of `what`. */
   async function putAside (job: string, what: string): Promise<void> {

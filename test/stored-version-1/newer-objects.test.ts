@@ -24,20 +24,20 @@ import { ofSchema2, openTestbed, refused, type Testbed } from './testbed.js'
 const { tenant, jobs } = facts
 const { digest } = facts.inferences[0]!
 
+/** Writes the file as a version of schema 2 would; the answer checks that it stayed so, and writes it back. */
+async function newerFile (path: string): Promise<() => Promise<void>> {
+  const original = await readFile(path, 'utf8')
+  await writeFile(path, ofSchema2(original))
+  return async () => {
+    assert.equal(await readFile(path, 'utf8'), ofSchema2(original))
+    await writeFile(path, original)
+  }
+}
+
 suite('of a newer schema', () => {
   let bed: Testbed
   before(async () => { bed = await openTestbed() })
   after(async () => await bed.close())
-
-  /** Writes the file as a version of schema 2 would; the answer checks that it stayed so, and writes it back. */
-  async function newerFile (path: string): Promise<() => Promise<void>> {
-    const original = await readFile(path, 'utf8')
-    await writeFile(path, ofSchema2(original))
-    return async () => {
-      assert.equal(await readFile(path, 'utf8'), ofSchema2(original))
-      await writeFile(path, original)
-    }
-  }
 
   test('the list of an artifact\'s files', async () => {
     const { artifacts, objects } = bed.stores
