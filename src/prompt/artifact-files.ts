@@ -4,7 +4,7 @@ import { canonicalJson, type Digest } from '../digest.js'
 import { ServiceError } from '../errors.js'
 import type { LlamaConfig } from '../model/llama-config.js'
 import { encodeSafetensors } from '../model/safetensors-writer.js'
-import { refuseNewerSchema } from '../schema.js'
+import { refuseNewerSchema, SCHEMA } from '../schema.js'
 import { ARTIFACT_FILES, PromptManifestSchema, type ArtifactFiles, type PromptManifest, type SoftPrompt } from './artifact.js'
 import { artifactDigest } from './artifact-digest.js'
 import { jsonFile, tensorFile } from './artifact-reading.js'
@@ -71,7 +71,7 @@ export function readArtifact (files: ArtifactFiles, expected: { readonly base: D
 /** The manifest alone, for what needs no numbers. @throws ServiceError newer_schema, malformed_artifact */
 export function readManifest (files: ArtifactFiles): PromptManifest {
   const value = jsonFile(files, ARTIFACT_FILES.manifest)
-  refuseNewerSchema(`artifact ${artifactDigest(files)}`, value['schema'])
+  if (value['schema'] !== SCHEMA) refuseNewerSchema(`artifact ${artifactDigest(files)}`, value['schema'])
   const problem = manifestProblem(value)
   if (problem !== null) throw malformed(ARTIFACT_FILES.manifest, `${ARTIFACT_FILES.manifest}: ${problem}`)
   return value as PromptManifest
