@@ -42,7 +42,7 @@ const MEANING: Record<ErrorCode, string> = {
   newer_schema: 'A newer version of Permafrost stored it; the message names it and both schemas.',
   starting: 'The model is being loaded; `Retry-After`.',
   saturated: 'All slots and the queue are full; `Retry-After`.',
-  inference_unavailable: 'The inference process does not answer; it is restarted, `Retry-After`.',
+  inference_unavailable: 'No inference process answers, or none goes on with an answer that had begun; `Retry-After`.',
   registry_unavailable: 'Redis does not answer; `Retry-After`.'
 }
 
