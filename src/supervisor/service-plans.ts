@@ -5,8 +5,8 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import type { Config } from '../config.js'
-import { inferenceAddress } from '../inference/client-address.js'
-import { HttpInferenceClient } from '../inference/client.js'
+import { advertisedUrl, listenAddress } from '../inference/client-address.js'
+import { ReplicaClient } from '../inference/client.js'
 import { recordChild } from './leftovers.js'
 import { setNiceness } from './niceness.js'
 import { serviceUrl } from './service-url.js'
@@ -34,11 +34,12 @@ export interface PlanContext {
 
 export function inferencePlan (context: PlanContext): ProcessPlan {
   return plan('inference', 'inference', context, async signal => {
-    const client = new HttpInferenceClient(inferenceAddress(context.config))
+    const { config } = context
+    const client = new ReplicaClient(advertisedUrl({}, listenAddress(config)), config.INFERENCE_SECRET)
     try {
       await until(async () => (await client.status()).ready, signal)
     } finally {
-      await client.close()
+      client.close()
     }
   })
 }
