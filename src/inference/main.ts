@@ -17,8 +17,8 @@ import { basePlace, openCurrentBase } from '../model/current-base.js'
 import { openRedis, redisPlace } from '../registry/redis-connection.js'
 import { openStores, storePlace } from '../registry/store/open-stores.js'
 import { advertisedUrl, type InferenceAddress, listenAddress } from './client-address.js'
+import { measureReplicas } from './client-metrics.js'
 import { openEngine } from './engine/open-engine.js'
-import { measureService } from './metrics.js'
 import { followPublishedVersions } from './published-versions.js'
 import { Registration } from './registration.js'
 import { createInferenceServer, type Backend } from './server.js'
@@ -48,7 +48,7 @@ export async function runInference (config: Config): Promise<void> {
         logger.warn({ err: reason }, 'ONNX Runtime cannot be called directly: the slow engine runs')
       })))
       backend = running.service
-      measureService(lifecycle.metrics, running.service)
+      measureReplicas(lifecycle.metrics, () => [{ status: running.service.status() }])
       const registration = redis === null ? null : register(redis, id, config, address, logger)
       lifecycle.ready(() => registration?.registered === false ? redisPlace(redisUrl!) : null)
       logger.info('inference process is ready')

@@ -1,0 +1,38 @@
+/** Prometheus metrics of inference processes: of the own one, and of all as an api knows them, under the same names. */
+import { Counter, Gauge, type Registry as MetricsRegistry } from 'prom-client'
+import type { ServiceStatus } from './protocol.js'
+
+export interface MeasuredReplica {
+  /** Its url, as the label `replica`; absent: the process that is scraped. */
+  readonly replica?: string
+  /** Null: it does not answer. */
+  readonly status: ServiceStatus | null
+}
+
+/** Reads `replicas` at each scrape of `registry`. */
+export function measureReplicas (registry: MetricsRegistry, replicas: () => readonly MeasuredReplica[]): void {
+  const measure = (Metric: typeof Gauge<'replica'> | typeof Counter<'replica'>, name: string, help: string, read: (status: ServiceStatus | null) => number | undefined): void => {
+    registry.registerMetric(new Metric({
+      name: `permafrost_inference_${name}`,
+      help,
+      labelNames: ['replica'],
+      registers: [],
+      // Begins anew at each scrape: the processes count themselves, and one that is gone must not keep its last numbers.
+      collect () {
+        this.reset()
+        for (const { replica, status } of replicas()) {
+          const value = read(status)
+          if (value !== undefined) this.inc(replica === undefined ? {} : { replica }, value)
+        }
+      }
+    }))
+  }
+  measure(Gauge, 'up', '1 when the inference process answers and is ready.', status => status?.ready === true ? 1 : 0)
+  measure(Gauge, 'running', 'Sequences in a slot.', status => status?.running)
+  measure(Gauge, 'waiting', 'Sequences that wait for a slot.', status => status?.waiting)
+  measure(Gauge, 'slots', 'Slots of the KV cache.', status => status?.slots)
+  measure(Gauge, 'prompts_cached', 'Compiled prompts in memory.', status => status?.promptsCached)
+  measure(Gauge, 'prompt_cache_bytes', 'Bytes of the compiled prompts.', status => status?.promptCacheBytes)
+  measure(Counter, 'steps_total', 'Steps since the inference process started.', status => status?.stepsTotal)
+  measure(Counter, 'tokens_total', 'Tokens generated since the inference process started.', status => status?.tokensTotal)
+}
