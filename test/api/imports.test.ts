@@ -39,7 +39,7 @@ suite('the api process', () => {
     assert.deepEqual([...packages].filter(name => /^(onnxruntime|koffi)/.test(name)), [])
     assert.deepEqual(paths.filter(path => /^(workers|src\/(graph|autodiff|cli|supervisor|inference\/engine))\//.test(path)), [])
     assert.deepEqual(paths.filter(path => path.startsWith('src/inference/')).sort(), [
-      'choose-replica', 'client-address', 'client-answer', 'client-pool', 'client-replica', 'client-replicas-source', 'client', 'protocol'
+      'choose-replica', 'client-address', 'client-answer', 'client-metrics', 'client-pool', 'client-replica', 'client-replicas-source', 'client', 'protocol'
     ].map(name => `src/inference/${name}.ts`))
   })
 })
