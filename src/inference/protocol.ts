@@ -28,6 +28,16 @@ export const SamplingSchema = Type.Object({
 }, { additionalProperties: false })
 export type Sampling = Static<typeof SamplingSchema>
 
+/** Limits that keep every score finite. */
+export const PenaltiesSchema = Type.Object({
+  /** 1: none. Of the tokens of input and answer. */
+  repetition: Type.Number({ minimum: 0.01, maximum: 10 }),
+  /** 0: none. Of the tokens of the answer. */
+  presence: Type.Number({ minimum: -2, maximum: 2 }),
+  frequency: Type.Number({ minimum: -2, maximum: 2 })
+}, { additionalProperties: false })
+export type Penalties = Static<typeof PenaltiesSchema>
+
 export const SequenceRequestSchema = Type.Object({
   /** Shown in logs of both processes. */
   id: Type.String(),
@@ -44,6 +54,8 @@ export const SequenceRequestSchema = Type.Object({
       maxTokens: Type.Integer({ minimum: 1 }),
       stopTokenIds: Type.Array(Id),
       sampling: SamplingSchema,
+      /** Absent: none. */
+      penalties: Type.Optional(PenaltiesSchema),
       /** How many most likely tokens are reported beside the chosen one; null: no log-probabilities. */
       logprobs: Type.Union([Type.Integer({ minimum: 0, maximum: 20 }), Type.Null()])
     }, { additionalProperties: false })

@@ -2,6 +2,7 @@
 import { ServiceError } from '../errors.js'
 import { classify } from './classify.js'
 import type { CompiledPrompt } from './compiled-prompt.js'
+import { PenalisedTokens } from './penalties.js'
 import type { SequenceEvent, SequenceRequest, Timing } from './protocol.js'
 import { chooseToken, logProbabilities } from './sampler.js'
 import type { Schedulable } from './scheduler.js'
@@ -31,6 +32,7 @@ export class Sequence implements Schedulable {
   cancelled = false
   readonly #options: SequenceOptions
   readonly #stopTokens: ReadonlySet<number>
+  readonly #penalised: PenalisedTokens | null
   #firstResultAt = 0
   #lastToken = -1
   #ended = false
@@ -39,7 +41,9 @@ export class Sequence implements Schedulable {
     this.#options = options
     this.arrival = options.arrival
     this.remaining = options.request.inputIds.length
-    this.#stopTokens = new Set(options.request.work.kind === 'generate' ? options.request.work.stopTokenIds : [])
+    const { work, inputIds } = options.request
+    this.#stopTokens = new Set(work.kind === 'generate' ? work.stopTokenIds : [])
+    this.#penalised = work.kind === 'generate' && work.penalties !== undefined ? new PenalisedTokens(work.penalties, inputIds, options.maxTokens) : null
   }
 
   get prompt (): CompiledPrompt | null { return this.#options.prompt }
@@ -56,7 +60,7 @@ export class Sequence implements Schedulable {
 
   /**
    * Turn the result of the last position into an event; answers whether the sequence is finished.
-   * @param hidden [hidden] @param logits [vocabulary]; empty when it classifies
+   * @param hidden [hidden] @param logits [vocabulary]; empty when it classifies; afterwards as before
    */
   accept (hidden: Float32Array, logits: Float32Array): boolean {
     const { work } = this.#options.request
@@ -68,10 +72,13 @@ export class Sequence implements Schedulable {
       this.#options.emit({ type: 'scores', ...classify(hidden, this.prompt!.labels!), virtualTokens: this.prompt!.virtualTokens, timing: this.#timing(now) })
       return true
     }
+    this.#penalised?.lower(logits)
     const id = chooseToken(logits, work.sampling, this.generated)
+    this.#penalised?.restore(logits)
     if (this.#stopTokens.has(id)) return this.#finish('stop', now)
     this.#lastToken = id
     this.generated++
+    this.#penalised?.add(id)
     this.#options.emit(work.logprobs === null ? { type: 'token', id } : { type: 'token', id, ...logProbabilities(logits, id, work.logprobs) })
     return this.generated >= this.#options.maxTokens && this.#finish('length', now)
   }

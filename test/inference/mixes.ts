@@ -14,6 +14,7 @@ const MAX_TURNS = 3
 const STRIDE = 7
 /** Coprime to the number of tasks too: every task keeps some of its own requests. */
 const BARE_EVERY = 17
+const PENALTIES = [{ repetition: 1.3, presence: 0, frequency: 0 }, { repetition: 1, presence: 0.5, frequency: 0.7 }, { repetition: 0.8, presence: -1, frequency: 0.1 }, { repetition: 2, presence: 1, frequency: 2 }]
 
 export interface PublishedTask { readonly digest: Digest, readonly classifies: boolean }
 
@@ -43,7 +44,7 @@ export interface RequestOptions {
   readonly stopTokenIds: () => number[]
 }
 
-/** Requests to the tasks in turn: classification, and generation in rounds greedy and sampled, with log-probabilities and without; some to the bare base. */
+/** Requests to the tasks in turn: classification, and generation in rounds greedy and sampled, with log-probabilities and penalties and without; some to the bare base. */
 export function requestsTo (tasks: readonly PublishedTask[], count: number, { input, maxTokens, stopTokenIds }: RequestOptions): SequenceRequest[] {
   return Array.from({ length: count }, (_, index) => {
     const task = tasks[index % tasks.length]!
@@ -51,7 +52,8 @@ export function requestsTo (tasks: readonly PublishedTask[], count: number, { in
     if (task.classifies && prompt !== null) return classification(input(index), prompt)
     const greedy = Math.floor(index / tasks.length) % 2 === 0
     const sampling = greedy ? {} : { temperature: 0.9, topK: index % 2 === 0 ? 40 : 0, topP: 0.95, seed: index }
-    return generate(input(index), { prompt, maxTokens: maxTokens(), stopTokenIds: stopTokenIds(), sampling, logprobs: index % 4 === 0 ? 3 : null })
+    const penalties = index % 3 === 0 ? { penalties: PENALTIES[index % PENALTIES.length]! } : {}
+    return generate(input(index), { prompt, maxTokens: maxTokens(), stopTokenIds: stopTokenIds(), sampling, ...penalties, logprobs: index % 4 === 0 ? 3 : null })
   })
 }
 

@@ -2,7 +2,7 @@
 import { randomInt } from 'node:crypto'
 import { type Static, Type } from '@sinclair/typebox'
 import { ServiceError } from '../../errors.js'
-import type { SequenceRequest } from '../../inference/protocol.js'
+import type { Penalties, SequenceRequest } from '../../inference/protocol.js'
 import { closed } from '../wire.js'
 
 export const MAX_INPUTS = 256
@@ -16,6 +16,9 @@ const generationFields = {
   top_p: Type.Optional(Type.Number({ exclusiveMinimum: 0, maximum: 1 })),
   top_k: Type.Optional(Type.Integer({ minimum: 0, description: '0: off' })),
   min_p: Type.Optional(Type.Number({ minimum: 0, maximum: 1 })),
+  repetition_penalty: Type.Optional(Type.Number({ minimum: 0.01, maximum: 10, description: '1: none; scores of tokens of the input and of the answer so far are divided by it, negative ones multiplied' })),
+  presence_penalty: Type.Optional(Type.Number({ minimum: -2, maximum: 2, description: '0: none; subtracted from the score of a token that the answer has' })),
+  frequency_penalty: Type.Optional(Type.Number({ minimum: -2, maximum: 2, description: '0: none; subtracted for each time that the answer has the token' })),
   seed: Type.Optional(Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER, description: 'absent: a random one' })),
   stop: Type.Optional(Type.Union([StopString, Type.Array(StopString, { minItems: 1, maxItems: MAX_STOPS })])),
   logprobs: Type.Optional(Type.Integer({ minimum: 0, maximum: 20, description: 'log-probability of each token, and of this many most likely ones beside it' })),
@@ -56,8 +59,13 @@ export function generationWork (request: InferRequest, stopTokenIds: readonly nu
       minP: request.min_p ?? 0,
       seed: request.seed ?? randomInt(2 ** 47)
     },
+    ...penaltiesOf(request),
     logprobs: request.logprobs ?? null
   }
+}
+
+function penaltiesOf ({ repetition_penalty: repetition = 1, presence_penalty: presence = 0, frequency_penalty: frequency = 0 }: InferRequest): { penalties?: Penalties } {
+  return repetition === 1 && presence === 0 && frequency === 0 ? {} : { penalties: { repetition, presence, frequency } }
 }
 
 export function stopStringsOf ({ stop }: InferRequest): readonly string[] {
