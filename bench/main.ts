@@ -31,6 +31,10 @@ const BENCHES: Readonly<Record<string, Bench>> = {
     usage: 'api-latency [--streams N]                       event-loop delay of the api while a job trains and requests decode',
     run: async args => await (await import('./api-latency.js')).apiLatency(args)
   },
+  memory: {
+    usage: 'memory                                          memory of each process, and what it grows with',
+    run: async args => await (await import('./memory.js')).memory(args)
+  },
   tasks: {
     usage: 'tasks [SET ...]                                 what the defaults reach on real data through the whole service',
     run: async args => await (await import('./tasks.js')).tasks(args)
