@@ -33,10 +33,10 @@ export function philox (counter: readonly [number, number, number, number], key:
 }
 
 /**
- * A number in [0, 1) with 53 bits that depends on (seed, step) alone: what a sequence draws at its step n is the same
- * whatever else is in its batch. `seed` is a safe integer, not negative.
+ * A number in [0, 1) with 53 bits that depends on (seed, step, sample) alone: what a sequence draws at its step n is the
+ * same whatever else is in its batch. `seed` is a safe integer, not negative; `sample` numbers independent draws of it.
  */
-export function uniform (seed: number, step: number): number {
-  const [high, low] = philox([step >>> 0, 0, 0, 0], [seed % 2 ** 32, Math.floor(seed / 2 ** 32)])
+export function uniform (seed: number, step: number, sample = 0): number {
+  const [high, low] = philox([step >>> 0, sample >>> 0, 0, 0], [seed % 2 ** 32, Math.floor(seed / 2 ** 32)])
   return ((high >>> 5) * 2 ** 26 + (low >>> 6)) / 2 ** 53
 }

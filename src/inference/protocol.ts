@@ -24,7 +24,9 @@ export const SamplingSchema = Type.Object({
   topK: Type.Integer({ minimum: 0 }), // 0: off
   topP: Type.Number({ exclusiveMinimum: 0, maximum: 1 }),
   minP: Type.Number({ minimum: 0, maximum: 1 }),
-  seed: Type.Integer({ minimum: 0 })
+  seed: Type.Integer({ minimum: 0 }),
+  /** Which of several independent answers with this seed; absent: 0. */
+  sample: Type.Optional(Type.Integer({ minimum: 0, maximum: 2 ** 32 - 1 }))
 }, { additionalProperties: false })
 export type Sampling = Static<typeof SamplingSchema>
 

@@ -33,7 +33,7 @@ export function chooseToken (logits: Float32Array, sampling: Sampling, step: num
   // The best candidate weighs 1, so min-p compares weights as they are.
   let total = 0
   for (const weight of weights) if (weight >= sampling.minP) total += weight
-  let left = uniform(sampling.seed, step) * total
+  let left = uniform(sampling.seed, step, sampling.sample) * total
   let last = best
   for (const [index, weight] of weights.entries()) {
     if (weight < sampling.minP || weight === 0) continue

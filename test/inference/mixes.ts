@@ -51,7 +51,7 @@ export function requestsTo (tasks: readonly PublishedTask[], count: number, { in
     const prompt = index % BARE_EVERY === BARE_EVERY - 1 ? null : task.digest
     if (task.classifies && prompt !== null) return classification(input(index), prompt)
     const greedy = Math.floor(index / tasks.length) % 2 === 0
-    const sampling = greedy ? {} : { temperature: 0.9, topK: index % 2 === 0 ? 40 : 0, topP: 0.95, seed: index }
+    const sampling = greedy ? {} : { temperature: 0.9, topK: index % 2 === 0 ? 40 : 0, topP: 0.95, seed: index, sample: index % 3 }
     const penalties = index % 3 === 0 ? { penalties: PENALTIES[index % PENALTIES.length]! } : {}
     return generate(input(index), { prompt, maxTokens: maxTokens(), stopTokenIds: stopTokenIds(), sampling, ...penalties, logprobs: index % 4 === 0 ? 3 : null })
   })

@@ -35,10 +35,11 @@ suite('sampler', () => {
     assert.equal(hex(philox([0x243f6a88, 0x85a308d3, 0x13198a2e, 0x03707344], [0xa4093822, 0x299f31d0])), 'd16cfe09 94fdcceb 5001e420 24126ea1')
   })
 
-  test('draws depend on seed and step alone and differ between seeds', () => {
+  test('draws depend on seed, step and sample alone and differ between them', () => {
     assert.equal(uniform(3, 5), uniform(3, 5))
-    const draws = [uniform(3, 5), uniform(3, 6), uniform(4, 5), uniform(3 + 2 ** 40, 5)]
-    assert.equal(new Set(draws).size, 4)
+    const draws = [uniform(3, 5), uniform(3, 6), uniform(4, 5), uniform(3 + 2 ** 40, 5), uniform(3, 5, 1), uniform(3, 5, 2)]
+    assert.equal(new Set(draws).size, 6)
+    assert.equal(uniform(3, 5, 0), uniform(3, 5))
     assert.ok(draws.every(draw => draw >= 0 && draw < 1))
   })
 
@@ -53,6 +54,12 @@ suite('sampler', () => {
     const scores = Float32Array.from({ length: 500 }, () => Math.round(random() * 50))
     const sorted = [...scores.keys()].sort((a, b) => scores[b]! - scores[a]! || a - b)
     for (const count of [0, 1, 2, 20, 499, 500, 600]) assert.deepEqual(topTokens(scores, count), sorted.slice(0, count))
+  })
+
+  test('samples of one seed draw the softmax, each for itself', () => {
+    const counts = Array.from(logits, () => 0)
+    for (let sample = 0; sample < 20_000; sample++) counts[chooseToken(logits, { ...SAMPLING, sample }, 0)]!++
+    close(ORDER.map(id => counts[id]! / 20_000), probabilities)
   })
 
   test('temperature 1 draws the softmax', () => {

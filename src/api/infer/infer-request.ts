@@ -8,6 +8,7 @@ import { closed } from '../wire.js'
 export const MAX_INPUTS = 256
 const DEFAULT_MAX_TOKENS = 128
 const MAX_STOPS = 8
+const MAX_SAMPLES = 16
 const StopString = Type.String({ minLength: 1, maxLength: 200 })
 
 const generationFields = {
@@ -20,6 +21,7 @@ const generationFields = {
   presence_penalty: Type.Optional(Type.Number({ minimum: -2, maximum: 2, description: '0: none; subtracted from the score of a token that the answer has' })),
   frequency_penalty: Type.Optional(Type.Number({ minimum: -2, maximum: 2, description: '0: none; subtracted for each time that the answer has the token' })),
   seed: Type.Optional(Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER, description: 'absent: a random one' })),
+  n: Type.Optional(Type.Integer({ minimum: 1, maximum: MAX_SAMPLES, description: 'default 1; more: as many independent samples, in `choices`' })),
   stop: Type.Optional(Type.Union([StopString, Type.Array(StopString, { minItems: 1, maxItems: MAX_STOPS })])),
   logprobs: Type.Optional(Type.Integer({ minimum: 0, maximum: 20, description: 'log-probability of each token, and of this many most likely ones beside it' })),
   stream: Type.Optional(Type.Boolean({ description: 'server-sent events: start, text, then finished or error' }))
@@ -48,6 +50,7 @@ export function classificationWork (request: InferRequest): Work {
 /** @throws ServiceError `invalid_request` for an option of classification */
 export function generationWork (request: InferRequest, stopTokenIds: readonly number[]): Work {
   if (request.scores !== undefined) throw new ServiceError('invalid_request', 'scores is for classification, this is generation', { param: 'scores' })
+  if (samplesOf(request) > 1 && (request.temperature ?? 0) === 0) throw new ServiceError('invalid_request', 'a greedy answer is always the same: n above 1 needs a temperature above 0', { param: 'n' })
   return {
     kind: 'generate',
     maxTokens: request.max_tokens ?? DEFAULT_MAX_TOKENS,
@@ -66,6 +69,10 @@ export function generationWork (request: InferRequest, stopTokenIds: readonly nu
 
 function penaltiesOf ({ repetition_penalty: repetition = 1, presence_penalty: presence = 0, frequency_penalty: frequency = 0 }: InferRequest): { penalties?: Penalties } {
   return repetition === 1 && presence === 0 && frequency === 0 ? {} : { penalties: { repetition, presence, frequency } }
+}
+
+export function samplesOf ({ n = 1 }: InferRequest): number {
+  return n
 }
 
 export function stopStringsOf ({ stop }: InferRequest): readonly string[] {

@@ -14,7 +14,7 @@ const TimingSchema = Type.Object({
   queue: Type.Optional(Type.Number()),
   prefill: Type.Optional(Type.Number()),
   decode: Type.Optional(Type.Number()),
-  total: Type.Number({ description: 'as the api saw it; the only one when a stop string ended the run' })
+  total: Type.Number({ description: 'as the api saw it; the only one when a stop string ended the run, and for several samples' })
 }, { description: 'milliseconds' })
 
 export const TokenLogprobSchema = Type.Object({
@@ -24,12 +24,18 @@ export const TokenLogprobSchema = Type.Object({
 })
 export type TokenLogprob = Static<typeof TokenLogprobSchema>
 
+const ChoiceSchema = Type.Object({
+  text: Type.String({ description: 'generation' }),
+  finish_reason: Type.Union([Type.Literal('stop'), Type.Literal('length')]),
+  logprobs: Type.Optional(Type.Array(TokenLogprobSchema))
+})
+export type Choice = Static<typeof ChoiceSchema>
+
 export const OutcomeSchema = Type.Object({
   label: Type.Optional(Type.String({ description: 'classification' })),
   scores: Type.Optional(Type.Record(Type.String(), Type.Number(), { description: 'probability by label' })),
-  text: Type.Optional(Type.String({ description: 'generation' })),
-  finish_reason: Type.Optional(Type.Union([Type.Literal('stop'), Type.Literal('length')])),
-  logprobs: Type.Optional(Type.Array(TokenLogprobSchema)),
+  ...Type.Partial(ChoiceSchema).properties,
+  choices: Type.Optional(Type.Array(ChoiceSchema, { description: 'of `n` above 1, instead of `text`' })),
   usage: UsageSchema,
   timing_ms: TimingSchema
 })

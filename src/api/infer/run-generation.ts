@@ -3,7 +3,7 @@ import type { InferenceClient } from '../../inference/client-contract.js'
 import type { SequenceEvent, SequenceRequest, Timing } from '../../inference/protocol.js'
 import type { Tokenizer } from '../../model/tokenizer.js'
 import { Detokenizer } from './detokenizer.js'
-import { type Outcome, timingOf, type TokenLogprob, type Usage } from './outcome.js'
+import { type Choice, type Outcome, timingOf, type TokenLogprob, type Usage } from './outcome.js'
 import { StopStrings } from './stop-strings.js'
 
 /** Text that is certain; the last part says how it ended. */
@@ -68,7 +68,7 @@ function tokenLogprob (tokenizer: Tokenizer, event: Extract<SequenceEvent, { typ
 }
 
 /** All parts as one result. */
-export async function wholeGeneration (parts: AsyncIterable<GenerationPart>): Promise<Outcome> {
+export async function wholeGeneration (parts: AsyncIterable<GenerationPart>): Promise<Choice & Pick<Outcome, 'usage' | 'timing_ms'>> {
   let text = ''
   const logprobs: TokenLogprob[] = []
   for await (const part of parts) {

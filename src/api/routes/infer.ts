@@ -8,13 +8,14 @@ import type { Application } from '../application.js'
 import { tenantOf } from '../auth.js'
 import { asServiceError, errorObject, STATUS } from '../errors.js'
 import { hangUpSignal } from '../hang-up.js'
-import { classificationWork, generationWork, type InferRequest, InferRequestSchema, stopStringsOf, type Work } from '../infer/infer-request.js'
+import { classificationWork, generationWork, type InferRequest, InferRequestSchema, samplesOf, stopStringsOf, type Work } from '../infer/infer-request.js'
 import { inOrder } from '../infer/in-order.js'
 import { asTextInput, inputIds } from '../infer/input-ids.js'
 import { type AnswerHead, InferAnswerSchema, type Outcome, type Usage } from '../infer/outcome.js'
 import { type PromptedModel, resolveModel } from '../infer/prompted-model.js'
 import { runClassification } from '../infer/run-classification.js'
 import { type GenerationPart, runGeneration, wholeGeneration } from '../infer/run-generation.js'
+import { runSamples } from '../infer/run-samples.js'
 import type { Metrics } from '../metrics.js'
 import type { ApiServices } from '../services.js'
 import { replyWithEvents, type ServerSentEvent } from '../sse.js'
@@ -63,11 +64,11 @@ export function inferRoutes (app: Application, services: ApiServices, metrics: M
 
   async function sequence ({ request, model, options, work }: Call, input: unknown, param: string, id: string): Promise<SequenceRequest> {
     const ids = await inputIds(services, model, asTextInput(input, param), { chat: options.chat === true, param })
-    metrics.observeTokens('prompt', ids.length)
+    metrics.observeTokens('prompt', ids.length * samplesOf(options))
     return { id, tenant: tenantOf(request), prompt: model.spec === null ? null : model.digest, inputIds: ids, work }
   }
 
-  function generation ({ model, options, signal }: Call, wanted: SequenceRequest): AsyncGenerator<GenerationPart> {
+  function generation ({ model, options }: Call, wanted: SequenceRequest, signal: AbortSignal): AsyncGenerator<GenerationPart> {
     return runGeneration(inference, tokenizer, wanted, { stops: stopStringsOf(options), virtualTokens: model.numVirtualTokens, signal })
   }
 
@@ -75,15 +76,22 @@ export function inferRoutes (app: Application, services: ApiServices, metrics: M
     const wanted = await sequence(call, input, param, id)
     const labels = call.model.spec?.verbalizer?.labels.map(label => label.name)
     const outcome = labels === undefined
-      ? await wholeGeneration(generation(call, wanted))
+      ? await generated(call, wanted)
       : await runClassification(inference, wanted, labels, { scores: call.options.scores === true, signal: call.signal })
     metrics.observeTokens('completion', outcome.usage.completion_tokens)
     return outcome
   }
 
+  async function generated (call: Call, wanted: SequenceRequest): Promise<Outcome> {
+    const samples = samplesOf(call.options)
+    if (samples === 1) return await wholeGeneration(generation(call, wanted, call.signal))
+    return await runSamples(wanted, { samples, atOnce: limits.itemsAtOnce, signal: call.signal }, async (sample, signal) => await wholeGeneration(generation(call, sample, signal)))
+  }
+
   /** One bad input does not fail the others; but when nothing can be answered now, the whole call says so. */
   async function many (call: Call, inputs: readonly unknown[]): Promise<{ results: Array<Outcome | { error: ReturnType<typeof errorObject> }>, usage: Usage }> {
-    const settled = await inOrder(inputs, limits.itemsAtOnce, async (input, index) => {
+    const atOnce = Math.max(1, Math.floor(limits.itemsAtOnce / samplesOf(call.options)))
+    const settled = await inOrder(inputs, atOnce, async (input, index) => {
       try {
         return await one(call, input, `inputs/${index}`, `${call.head.id}-${index}`)
       } catch (error) {
@@ -107,7 +115,7 @@ export function inferRoutes (app: Application, services: ApiServices, metrics: M
   }
 
   async function stream (call: Call, reply: FastifyReply): Promise<FastifyReply> {
-    const parts = generation(call, await sequence(call, call.options.input, 'input', call.head.id))
+    const parts = generation(call, await sequence(call, call.options.input, 'input', call.head.id), call.signal)
     // Once the head is sent the status is 200; what fails before the first text still gets its own.
     const first = await parts.next()
     return replyWithEvents(reply, events())
@@ -137,4 +145,5 @@ function checkShape (options: InferRequest): void {
   if (options.input !== undefined && options.inputs !== undefined) throw new ServiceError('invalid_request', 'give input or inputs, not both', { param: 'inputs' })
   if (options.input === undefined && options.inputs === undefined) throw new ServiceError('invalid_request', 'input is missing', { param: 'input' })
   if (options.inputs !== undefined && options.stream === true) throw new ServiceError('invalid_request', 'inputs are answered together; stream takes a single input', { param: 'stream' })
+  if (samplesOf(options) > 1 && options.stream === true) throw new ServiceError('invalid_request', 'several samples are answered together; stream takes n = 1', { param: 'n' })
 }

@@ -151,7 +151,7 @@ suite('POST /v1/tasks/{task}/infer', () => {
       [writer, { input: 'x'.repeat(MAX_CONTEXT - 17) }, 400, 'context_too_long', 'input'],
       [sentiment, { input: 'a', inputs: ['b'] }, 400, 'invalid_request', 'inputs'],
       [sentiment, { inputs: [] }, 400, 'invalid_request', 'inputs'],
-      [sentiment, { input: 'a', n: 2 }, 400, 'unknown_parameter', 'n'],
+      [sentiment, { input: 'a', n: 2 }, 400, 'invalid_request', 'n'],
       [sentiment, { input: 'a', ensemble: [1] }, 400, 'unknown_parameter', 'ensemble'],
       [sentiment, { input: 'a', max_tokens: 4 }, 400, 'invalid_request', 'max_tokens'],
       [sentiment, { input: 'a', stream: true }, 400, 'invalid_request', 'stream'],
