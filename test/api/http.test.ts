@@ -4,13 +4,14 @@ import { PassThrough } from 'node:stream'
 import { text } from 'node:stream/consumers'
 import { after, before, suite, test } from 'node:test'
 import { refuseMalformedHttp } from '../../src/api/errors.js'
+import { errorOf, type Readiness } from './answers.js'
 import { type Caller, openTestbed, refusal, type Testbed } from './testbed.js'
 
 const json = { 'content-type': 'application/json' }
 
 function expectRefused (received: string, status: number): void {
   assert.match(received, new RegExp(`^HTTP/1\\.1 ${status} `))
-  assert.equal(JSON.parse(received.slice(received.indexOf('\r\n\r\n'))).error.code, 'invalid_request')
+  assert.equal(errorOf({ body: JSON.parse(received.slice(received.indexOf('\r\n\r\n'))) }).code, 'invalid_request')
 }
 
 suite('HTTP', () => {
@@ -54,7 +55,7 @@ suite('HTTP', () => {
     for (const [url, body, param] of cases) {
       const answer = await caller.post(url, body)
       assert.deepEqual(refusal(answer), { status: 400, code: 'invalid_request', param }, param)
-      assert.match(answer.body.error.message, /has \d+ members, limit 1000$/)
+      assert.match(errorOf(answer).message, /has \d+ members, limit 1000$/)
     }
   })
 
@@ -122,7 +123,7 @@ suite('HTTP', () => {
     assert.deepEqual([refusal(answer).status, refusal(answer).code], [503, 'registry_unavailable'])
     assert.ok(Number(answer.headers['retry-after']) >= 1)
     assert.equal((await alone.get('/healthz')).status, 200)
-    const ready = await alone.get('/readyz')
+    const ready = await alone.get<Readiness>('/readyz')
     assert.deepEqual([ready.status, ready.body.checks.redis, ready.body.checks.inference], [503, 'registry_unavailable', 'ok'])
     await other.redis.restart()
     while ((await alone.get('/readyz')).status !== 200) await new Promise(setImmediate)
@@ -143,7 +144,7 @@ suite('the service\'s own routes', () => {
   const open = { authorization: '' }
 
   test('/healthz and /readyz need no key', async () => {
-    assert.equal((await caller.get('/healthz', open)).body.status, 'ok')
+    assert.equal((await caller.get<{ status: string }>('/healthz', open)).body.status, 'ok')
     assert.deepEqual((await caller.get('/readyz', open)).body, { status: 'ready', checks: { redis: 'ok', store: 'ok', inference: 'ok' } })
   })
 
@@ -158,13 +159,13 @@ suite('the service\'s own routes', () => {
 
   test('/metrics counts requests by route, never by name', async () => {
     await caller.get('/v1/tasks/some-private-name')
-    const { headers, body } = await caller.get('/metrics', open)
+    const { headers, body } = await caller.get<string>('/metrics', open)
     assert.match(headers['content-type'] ?? '', /^text\/plain/)
     assert.match(body, /permafrost_http_request_duration_seconds_count\{route="\/v1\/tasks\/:task",method="GET",status="404"\} 1/)
     assert.match(body, /^permafrost_inference_replicas 1$/m)
     assert.match(body, /^permafrost_inference_up\{replica="unix:\/one.sock"\} 1$/m)
     assert.match(body, /^permafrost_inference_tokens_total\{replica="unix:\/one.sock"\} 9$/m)
-    assert.match((await caller.get('/metrics', open)).body, /^permafrost_inference_tokens_total\{replica="unix:\/one.sock"\} 9$/m, 'a scrape adds nothing')
+    assert.match((await caller.get<string>('/metrics', open)).body, /^permafrost_inference_tokens_total\{replica="unix:\/one.sock"\} 9$/m, 'a scrape adds nothing')
     assert.ok(!body.includes('some-private-name'))
   })
 })

@@ -14,6 +14,7 @@ import { RedisRegistry } from '../../src/registry/redis-registry.js'
 import { openStores } from '../../src/registry/store/open-stores.js'
 import { type RedisServer, startRedis } from '../support/redis.js'
 import { testTokenizer, testTokenizerJson } from '../support/tokenizer.js'
+import type { InferAnswer } from './answers.js'
 import { base } from './testbed.js'
 
 const manifest: BaseManifest = { ...base, config: { ...base.config, vocabSize: 344, contextLength: 16_384, bosTokenId: 341, eosTokenIds: [342] } }
@@ -76,9 +77,9 @@ suite('the api process', () => {
     await rm(folder, { recursive: true, force: true })
   })
 
-  async function ask (body: object): Promise<{ status: number, body: any }> { // oxlint-disable-line typescript/no-explicit-any -- tests read JSON
+  async function ask (body: object): Promise<{ status: number, body: InferAnswer }> {
     const response = await fetch(`${url}/v1/tasks/${manifest.name}/infer`, { method: 'POST', headers: { authorization: `Bearer ${secret}`, 'content-type': 'application/json' }, body: JSON.stringify(body) })
-    return { status: response.status, body: await response.json() }
+    return { status: response.status, body: await response.json() as InferAnswer }
   }
 
   test('answers through the inference process, short texts, long ones and chat', async () => {

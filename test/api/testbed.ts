@@ -14,6 +14,7 @@ import { RedisRegistry } from '../../src/registry/redis-registry.js'
 import { type Scope, SCOPES, type VersionRecord } from '../../src/registry/registry.js'
 import { openStores, type Stores } from '../../src/registry/store/open-stores.js'
 import { type RedisServer, startRedis } from '../support/redis.js'
+import { errorOf } from './answers.js'
 import { BEGIN, byteTokenizer, END } from './byte-tokenizer.js'
 import { ScriptedInference } from './scripted-inference.js'
 
@@ -38,14 +39,14 @@ export const base: BaseManifest = {
 }
 
 /** An answer as a test wants to see it. */
-export interface Answer { readonly status: number, readonly headers: Readonly<Record<string, string | undefined>>, readonly body: any } // oxlint-disable-line typescript/no-explicit-any -- tests read JSON
+export interface Answer<Body = unknown> { readonly status: number, readonly headers: Readonly<Record<string, string | undefined>>, readonly body: Body }
 
 export interface Caller {
   readonly secret: string
   readonly tenant: string
-  get (url: string, headers?: Record<string, string>): Promise<Answer>
-  post (url: string, body?: unknown, headers?: Record<string, string>): Promise<Answer>
-  send (method: string, url: string, body?: unknown, headers?: Record<string, string>): Promise<Answer>
+  get<Body> (url: string, headers?: Record<string, string>): Promise<Answer<Body>>
+  post<Body> (url: string, body?: unknown, headers?: Record<string, string>): Promise<Answer<Body>>
+  send<Body> (method: string, url: string, body?: unknown, headers?: Record<string, string>): Promise<Answer<Body>>
 }
 
 export interface Testbed {
@@ -88,7 +89,7 @@ export async function openTestbed (options: { maxFileBytes?: number } = {}): Pro
 
   async function caller ({ tenant = `tenant-${++tenants}`, scopes = SCOPES }: { tenant?: string, scopes?: readonly Scope[] } = {}): Promise<Caller> {
     const { secret } = await registry.createKey(tenant, 'test', scopes)
-    async function send (method: string, url: string, body?: unknown, headers: Record<string, string> = {}): Promise<Answer> {
+    async function send<Body> (method: string, url: string, body?: unknown, headers: Record<string, string> = {}): Promise<Answer<Body>> {
       const raw = body === undefined || typeof body === 'string' || Buffer.isBuffer(body)
       const response = await app.inject({
         method: method as 'GET',
@@ -103,8 +104,8 @@ export async function openTestbed (options: { maxFileBytes?: number } = {}): Pro
       secret,
       tenant,
       send,
-      get: async (url, headers) => await send('GET', url, undefined, headers),
-      post: async (url, body, headers) => await send('POST', url, body, headers)
+      get: async <Body>(url: string, headers?: Record<string, string>) => await send<Body>('GET', url, undefined, headers),
+      post: async <Body>(url: string, body?: unknown, headers?: Record<string, string>) => await send<Body>('POST', url, body, headers)
     }
   }
 
@@ -133,11 +134,9 @@ export async function openTestbed (options: { maxFileBytes?: number } = {}): Pro
   }
 }
 
-/** What every refusal has to look like. */
+/** A refusal as tests compare it. @throws Error when it does not look as every refusal has to */
 export function refusal (answer: Answer): { status: number, code: string, param: string | null, line?: number } {
-  const { code, message, param, line, type, request_id } = answer.body.error
-  if (typeof message !== 'string' || message === '' || typeof type !== 'string' || request_id !== answer.headers['x-request-id']) {
-    throw new Error(`not an error body: ${JSON.stringify(answer.body)}`)
-  }
+  const { code, param, line, request_id: id } = errorOf(answer)
+  if (id !== answer.headers['x-request-id']) throw new Error(`of another request: ${JSON.stringify(answer.body)}`)
   return { status: answer.status, code, param, ...(line === undefined ? {} : { line }) }
 }

@@ -14,8 +14,9 @@ import { digestOf } from '../../src/digest.js'
 import { PROJECT_ROOT } from '../../src/project.js'
 import { homePaths } from '../../src/supervisor/home.js'
 import { privateRedisUrl } from '../../src/supervisor/redis.js'
+import type { Alias, AliasMove, File, InferAnswer, Job, Key, NewKey, Task, Version } from '../api/answers.js'
 import { environment } from '../support/service.js'
-import { type Answer, isCheckpoint, rowsOfTwoLabels, Testbed, until } from './testbed.js'
+import { isCheckpoint, rowsOfTwoLabels, Testbed, until } from './testbed.js'
 
 const METHOD = { type: 'prompt-tuning', num_virtual_tokens: 4 }
 const SHORT = { max_steps: 4 }
@@ -77,42 +78,39 @@ suite('backup and restore as documented', { timeout: 900_000, skip: noClient ? '
   async function publish (task: string, swapped = false): Promise<number> {
     const job = await service.train(task, { rows: rowsOfTwoLabels({ swapped }), recipe: SHORT, method: METHOD })
     await service.events(job)
-    const { version } = await service.get(`/v1/training-jobs/${job}`)
-    assert.equal((await service.infer(`${task}@${String(version)}`, 'the basket')).version, version)
+    const { version, state } = await service.get<Job>(`/v1/training-jobs/${job}`)
+    if (version === null) assert.fail(`the job of ${task} ended as ${state}`)
+    assert.equal((await service.infer(`${task}@${version}`, 'the basket')).version, version)
     return version
   }
 
   /** All that the api tells, apart from the jobs that run and their tasks; each version with its artifact and its answers. */
   async function everything () {
-    const tasks = await Promise.all((await list('/v1/tasks')).filter(({ name }) => !Object.hasOwn(RUNNING, name)).map(async task => {
-      const path = `/v1/tasks/${String(task.name)}`
-      const aliases = await list(`${path}/aliases`)
-      const versions = await list(`${path}/versions`)
+    const tasks = await Promise.all((await service.list<Task>('/v1/tasks')).filter(({ name }) => !Object.hasOwn(RUNNING, name)).map(async task => {
+      const path = `/v1/tasks/${task.name}`
+      const aliases = await service.list<Alias>(`${path}/aliases`)
+      const versions = await service.list<Version>(`${path}/versions`)
       return {
         task,
         aliases,
-        histories: await Promise.all(aliases.map(async ({ alias }) => await list(`${path}/aliases/${String(alias)}/history`))),
+        histories: await Promise.all(aliases.map(async ({ alias }) => await service.list<AliasMove>(`${path}/aliases/${alias}/history`))),
         versions: await Promise.all(versions.map(async version => ({
           version,
-          artifact: await digestAt(`${path}/versions/${String(version.version)}/artifact`),
-          answers: (await service.post(`${path}@${String(version.version)}/infer`, { inputs: INPUTS, scores: true })).results
-            .map(({ label, scores }: { readonly label: string, readonly scores: object }) => ({ label, scores }))
+          artifact: await digestAt(`${path}/versions/${version.version}/artifact`),
+          answers: (await service.post<InferAnswer>(`${path}@${version.version}/infer`, { inputs: INPUTS, scores: true })).results
+            ?.map(({ label, scores }) => ({ label, scores }))
         })))
       }
     }))
     // Two of one millisecond are listed in any order.
-    const files = (await list('/v1/files')).sort((a, b) => a.id < b.id ? -1 : 1)
-    const jobs = (await list('/v1/training-jobs')).filter(({ id }) => !Object.values(running).includes(id))
+    const files = (await service.list<File>('/v1/files')).sort((a, b) => a.id < b.id ? -1 : 1)
+    const jobs = (await service.list<Job>('/v1/training-jobs')).filter(({ id }) => !Object.values(running).includes(id))
     return {
-      keys: await list('/v1/keys'),
+      keys: await service.list<Key>('/v1/keys'),
       tasks,
-      files: await Promise.all(files.map(async file => ({ file, content: await digestAt(`/v1/files/${String(file.id)}/content`) }))),
+      files: await Promise.all(files.map(async file => ({ file, content: await digestAt(`/v1/files/${file.id}/content`) }))),
       jobs: await Promise.all(jobs.map(async job => ({ job, events: await service.events(job.id) })))
     }
-  }
-
-  async function list (path: string): Promise<Array<Answer['body']>> {
-    return (await service.get(path)).data
   }
 
   async function digestAt (path: string): Promise<string> {
@@ -136,18 +134,18 @@ suite('backup and restore as documented', { timeout: 900_000, skip: noClient ? '
     await change('PUT', '/v1/tasks/things/aliases/production', { version: 1 })
     await change('PUT', '/v1/tasks/things/aliases/staging', { version: 2 })
     await service.post(repeated.path, repeated.body, repeated.options)
-    keys.reader = (await service.post('/v1/keys', { name: 'reader', scopes: ['infer'] })).secret
-    const { id, secret } = await service.post('/v1/keys', { name: 'to be revoked', scopes: ['infer'] })
+    keys.reader = (await service.post<NewKey>('/v1/keys', { name: 'reader', scopes: ['infer'] })).secret
+    const { id, secret } = await service.post<NewKey>('/v1/keys', { name: 'to be revoked', scopes: ['infer'] })
     keys.revoked = secret
-    await change('DELETE', `/v1/keys/${String(id)}`)
-    keys.acme = JSON.parse((await service.permafrost(['keys', 'create', '--tenant', 'acme', '--json'])).stdout).secret
+    await change('DELETE', `/v1/keys/${id}`)
+    keys.acme = (JSON.parse((await service.permafrost(['keys', 'create', '--tenant', 'acme', '--json'])).stdout) as NewKey).secret
 
     const jobs = await Promise.all(Object.entries(RUNNING).map(async ([task, recipe]) => {
       await addTask(task)
       return { task, training_file: await service.upload(rowsOfTwoLabels()), recipe, method: METHOD }
     }))
     backedUp = await everything()
-    for (const job of jobs) running[job.task] = (await service.post('/v1/training-jobs', job)).id
+    for (const job of jobs) running[job.task] = (await service.post<Job>('/v1/training-jobs', job)).id
     for (const id of Object.values(running)) await service.events(id, isCheckpoint)
 
     const [ofRedis, ofStore, ...more] = documentedCommands('Back up what `npm start` runs')
@@ -157,7 +155,7 @@ suite('backup and restore as documented', { timeout: 900_000, skip: noClient ? '
     await service.events(running.published!)
     await publish('things')
     await shell(ofStore!, env)
-    assert.equal((await service.get(`/v1/training-jobs/${running.checkpointed!}`)).state, 'running')
+    assert.equal((await service.get<Job>(`/v1/training-jobs/${running.checkpointed!}`)).state, 'running')
   })
 
   test('what comes later is lost with the home', async () => {
@@ -175,8 +173,8 @@ suite('backup and restore as documented', { timeout: 900_000, skip: noClient ? '
     await service.startAgain()
     assert.deepEqual(await everything(), backedUp)
     assert.deepEqual([await isAccepted(keys.reader), await isAccepted(keys.acme), await isAccepted(keys.revoked)], [true, true, false])
-    assert.deepEqual((await service.get('/v1/tasks', { key: keys.acme })).data, [])
-    assert.equal((await service.post(repeated.path, repeated.body, repeated.options)).name, 'once')
+    assert.deepEqual(await service.list('/v1/tasks', { key: keys.acme }), [])
+    assert.equal((await service.post<Task>(repeated.path, repeated.body, repeated.options)).name, 'once')
   })
 
   test('jobs that ran are finished, from a checkpoint or from the beginning, and each makes one version', async () => {
@@ -185,7 +183,7 @@ suite('backup and restore as documented', { timeout: 900_000, skip: noClient ? '
       assert.deepEqual(events.filter(event => event.type === 'state').map(({ state }) => state), ['queued', 'running', 'running', 'succeeded'], task)
       const evaluated = events.slice(events.findLastIndex(event => event.type === 'state' && event.state === 'running')).find(event => event.type === 'evaluation')!.step
       assert.equal(evaluated > FIRST_EVALUATION, task === 'checkpointed', `${task} was first evaluated at step ${evaluated}`)
-      assert.deepEqual((await list(`/v1/tasks/${task}/versions`)).map(({ version, job }) => [version, job]), [[1, job]])
+      assert.deepEqual((await service.list<Version>(`/v1/tasks/${task}/versions`)).map(({ version, job }) => [version, job]), [[1, job]])
       assert.equal((await service.infer(task, 'the basket')).version, 1)
     }
   })

@@ -11,6 +11,7 @@ import { RedisRegistry } from '../../src/registry/redis-registry.js'
 import { artifactFileKey } from '../../src/registry/store/object-keys.js'
 import { openStores, type Stores } from '../../src/registry/store/open-stores.js'
 import { homePaths } from '../../src/supervisor/home.js'
+import { errorOf, type InferAnswer, type InferEvent, type Job, type NewKey, type Version } from '../api/answers.js'
 import { receivedEvents } from '../api/server-sent-events.js'
 import { type AskOptions, type Body, isCheckpoint, jsonl, rowsOfTwoLabels, Testbed } from './testbed.js'
 
@@ -39,13 +40,13 @@ suite('bad input', { timeout: 900_000 }, () => {
   let good: ArtifactFiles
   before(async () => {
     service = await Testbed.open()
-    base = await service.baseName()
+    base = (await service.base()).name
     stores = await openStores({ PERMAFROST_HOME: service.home })
     registry = await RedisRegistry.connect({ url: (await startedService(homePaths(service.home)))!.redisUrl, objects: stores.objects, whenDown: 'fail' })
     await service.post('/v1/tasks', { name: 'things', kind: 'classification', labels: ['basket', 'frog'] })
     await service.post('/v1/tasks', { name: 'writer', kind: 'generation' })
     await service.events(await service.train('things', { rows: rowsOfTwoLabels(), recipe: { max_steps: 10 }, method: { type: 'prefix-tuning', num_virtual_tokens: 4 } }))
-    good = await stores.artifacts.get((await service.get('/v1/tasks/things/versions/1')).digest)
+    good = await stores.artifacts.get((await service.get<Version & { readonly digest: Digest }>('/v1/tasks/things/versions/1')).digest)
   })
   after(async () => {
     await registry?.close()
@@ -53,11 +54,11 @@ suite('bad input', { timeout: 900_000 }, () => {
   })
 
   async function refusal ({ name, request }: Pick<Case, 'name' | 'request'>): Promise<Omit<Case, 'request'> & { readonly message: string }> {
-    const { status, headers, body: { error } } = await service.ask(...request)
-    assert.equal(error.request_id, headers.get('x-request-id'))
-    const { code, param, message, line } = error
+    const answer = await service.ask(...request)
+    const { code, param, message, line, request_id: id } = errorOf(answer)
+    assert.equal(id, answer.headers.get('x-request-id'))
     assert.doesNotMatch(message, /\n|node_modules|\bat .*:\d+:\d+/, name)
-    return { name, status, code, param, message, ...line === undefined ? {} : { line } }
+    return { name, status: answer.status, code, param, message, ...line === undefined ? {} : { line } }
   }
 
   async function expectRefusal ({ request, ...expected }: Case): Promise<string> {
@@ -82,7 +83,7 @@ suite('bad input', { timeout: 900_000 }, () => {
   }
 
   test('a table of refusals, while a stream runs on undisturbed', async () => {
-    const { secret: key } = JSON.parse((await service.permafrost(['keys', 'create', '--tenant', 'other', '--scopes', 'infer,train', '--json'])).stdout)
+    const { secret: key } = JSON.parse((await service.permafrost(['keys', 'create', '--tenant', 'other', '--scopes', 'infer,train', '--json'])).stdout) as NewKey
     const theirs = { key }
     const rows = await service.upload(rowsOfTwoLabels())
     const oneLabel = await service.upload(rowsOfTwoLabels().filter((_, i) => i % 2 === 0))
@@ -153,7 +154,7 @@ suite('bad input', { timeout: 900_000 }, () => {
   async function stream (): Promise<string> {
     const response = await service.fetch('POST', `/v1/tasks/${base}/infer`, { input: 'the basket', max_tokens: 1500, stream: true })
     let text = ''
-    for await (const { event, data } of receivedEvents(response)) {
+    for await (const { event, data } of receivedEvents<InferEvent>(response)) {
       assert.notEqual(event, 'error')
       if (event === 'text') text += data.text
     }
@@ -161,8 +162,8 @@ suite('bad input', { timeout: 900_000 }, () => {
   }
 
   test('many bad inputs in one call get their own errors', async () => {
-    const { results } = await service.post('/v1/tasks/things/infer', { inputs: ['', 'the basket', 7, 'a frog '.repeat(4000)] })
-    assert.deepEqual(results.map(({ error }: { error?: { code: string, param: string } }) => error === undefined ? null : [error.code, error.param]),
+    const { results } = await service.post<InferAnswer>('/v1/tasks/things/infer', { inputs: ['', 'the basket', 7, 'a frog '.repeat(4000)] })
+    assert.deepEqual(results?.map(({ error }) => error === undefined ? null : [error.code, error.param]),
       [['empty_input', 'inputs/0'], null, ['invalid_request', 'inputs/2'], ['context_too_long', 'inputs/3']])
   })
 
@@ -179,7 +180,7 @@ suite('bad input', { timeout: 900_000 }, () => {
     for (const { files, ...one } of cases) {
       const reference = await publish(await stores.artifacts.put(files))
       const message = await expectRefusal({ ...one, request: ['POST', `/v1/tasks/${reference}/infer`, { input: 'the basket' }] })
-      if (one.code === 'wrong_base') assert.ok(message.includes(otherBase) && message.includes((await service.get('/v1/bases')).data[0].digest))
+      if (one.code === 'wrong_base') assert.ok(message.includes(otherBase) && message.includes((await service.base()).digest))
     }
 
     const files = manifestWith({ createdAt: '2001-01-01T00:00:00.000Z' })
@@ -199,10 +200,10 @@ suite('bad input', { timeout: 900_000 }, () => {
   test('a job cancelled twice: the second time it is over', async () => {
     const job = await service.train('things', { rows: rowsOfTwoLabels(), recipe: { max_steps: 3000, evaluations: 200 } })
     await service.events(job, isCheckpoint)
-    assert.equal((await service.ask('POST', `/v1/training-jobs/${job}/cancel`)).body.state, 'cancelled')
+    assert.equal((await service.ask<Job>('POST', `/v1/training-jobs/${job}/cancel`)).body.state, 'cancelled')
     await expectRefusal({ name: 'again', request: ['POST', `/v1/training-jobs/${job}/cancel`], status: 409, code: 'job_not_cancellable', param: 'job' })
     assert.deepEqual((await service.events(job)).at(-1)!.event, { type: 'state', state: 'cancelled' })
-    assert.deepEqual((await service.get('/v1/tasks/things/versions')).data.filter((version: { job: string | null }) => version.job === job), [])
+    assert.deepEqual((await service.list<Version>('/v1/tasks/things/versions')).filter(version => version.job === job), [])
   })
 
   test('after all that, training and serving go on in the same processes', async () => {
@@ -212,7 +213,7 @@ suite('bad input', { timeout: 900_000 }, () => {
   })
 
   test('bytes that are a file to one and JSON to another', async () => {
-    const { status, body } = await service.ask('POST', '/v1/files', jsonl(rowsOfTwoLabels({ count: 2 })), { headers: { 'content-type': 'application/json' } })
-    assert.deepEqual([status, body.error.code], [415, 'unsupported_media_type'])
+    const answer = await service.ask('POST', '/v1/files', jsonl(rowsOfTwoLabels({ count: 2 })), { headers: { 'content-type': 'application/json' } })
+    assert.deepEqual([answer.status, errorOf(answer).code], [415, 'unsupported_media_type'])
   })
 })

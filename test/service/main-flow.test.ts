@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import { after, before, suite, test } from 'node:test'
 import { ReplicaClient } from '../../src/inference/client.js'
 import { homePaths } from '../../src/supervisor/home.js'
+import { type Alias, type AliasMove, errorOf, type File, type InferAnswer, type InferEvent, type Job, type Key, type NewKey, type Task, type Version } from '../api/answers.js'
 import { receivedEvents } from '../api/server-sent-events.js'
 import { isFinal, rowsOfTwoLabels, Testbed, until } from './testbed.js'
 
@@ -32,9 +33,9 @@ suite('from a key to a served prompt', { timeout: 900_000 }, () => {
 
   test('train, watch, publish, and the next request is answered by the new prompt', async () => {
     assert.equal((await stat(homePaths(service.home).apiKey)).mode & 0o777, 0o600)
-    const task = await service.post('/v1/tasks', { name: 'things', kind: 'classification', labels: ['basket', 'frog'] })
-    assert.deepEqual([task.template, task.verbalizer, task.labels.length], ['{input}\nLabel:', 'vectors', 2])
-    assert.equal((await service.ask('POST', '/v1/tasks/things/infer', { input: BASKET })).body.error.code, 'alias_not_found')
+    const task = await service.post<Task>('/v1/tasks', { name: 'things', kind: 'classification', labels: ['basket', 'frog'] })
+    assert.deepEqual([task.template, task.verbalizer, task.labels?.length], ['{input}\nLabel:', 'vectors', 2])
+    assert.equal(errorOf(await service.ask('POST', '/v1/tasks/things/infer', { input: BASKET })).code, 'alias_not_found')
 
     const job = await service.train('things', { rows: rowsOfTwoLabels(), recipe: RECIPE, method: { type: 'prefix-tuning', num_virtual_tokens: 4 } })
     const first = await service.events(job, event => event.type === 'checkpoint')
@@ -44,12 +45,13 @@ suite('from a key to a served prompt', { timeout: 900_000 }, () => {
     const types = new Set([...first, ...rest].map(({ event }) => event.type))
     assert.deepEqual([...types].sort(), ['checkpoint', 'evaluation', 'published', 'state', 'step'])
 
-    const [version] = (await service.get('/v1/tasks/things/versions')).data
-    const record = await service.get(`/v1/training-jobs/${job}`)
+    const version = await service.get<Version>('/v1/tasks/things/versions/1')
+    const record = await service.get<Job>(`/v1/training-jobs/${job}`)
     assert.deepEqual([record.state, record.version, record.recipe.max_steps, version.job], ['succeeded', 1, RECIPE.max_steps, job])
     const answer = await service.infer('things', BASKET, { scores: true })
     assert.deepEqual([answer.label, answer.version, answer.digest, answer.method], ['basket', 1, version.digest, 'prefix-tuning'])
-    assert.ok(Math.abs(answer.scores.basket + answer.scores.frog - 1) < 1e-6 && answer.scores.basket > 0.5)
+    const { basket = 0, frog = 0 } = answer.scores ?? {}
+    assert.ok(Math.abs(basket + frog - 1) < 1e-6 && basket > 0.5)
     assert.equal((await service.infer('things', 'a green frog 8')).label, 'frog')
 
     const artifact = await service.fetch('GET', '/v1/tasks/things/versions/1/artifact')
@@ -59,7 +61,7 @@ suite('from a key to a served prompt', { timeout: 900_000 }, () => {
 
   test('a second training is version 2; aliases and roll-backs change at once what is served', async () => {
     await trained('things', { rows: rowsOfTwoLabels({ swapped: true }), recipe: RECIPE, method: { type: 'prompt-tuning', num_virtual_tokens: 4 } })
-    const label = async (reference: string): Promise<[number, string]> => {
+    const label = async (reference: string): Promise<[version: number | null, label: string | undefined]> => {
       const { version, label } = await service.infer(reference, BASKET)
       return [version, label]
     }
@@ -67,16 +69,16 @@ suite('from a key to a served prompt', { timeout: 900_000 }, () => {
     assert.deepEqual(await label('things@1'), [1, 'basket'])
     assert.equal((await service.infer('things', BASKET)).method, 'prompt-tuning')
 
-    const { etag } = await service.get('/v1/tasks/things/aliases/production')
+    const { etag } = await service.get<Alias>('/v1/tasks/things/aliases/production')
     const moved = await service.ask('PUT', '/v1/tasks/things/aliases/production', { version: 1 }, { headers: { 'if-match': `"${etag}"` } })
     assert.equal(moved.status, 200)
     assert.deepEqual(await label('things'), [1, 'basket'])
     const late = await service.ask('PUT', '/v1/tasks/things/aliases/production', { version: 2 }, { headers: { 'if-match': `"${etag}"` } })
-    assert.deepEqual([late.status, late.body.error.code, late.headers.get('etag')], [412, 'alias_moved', moved.headers.get('etag')])
+    assert.deepEqual([late.status, errorOf(late).code, late.headers.get('etag')], [412, 'alias_moved', moved.headers.get('etag')])
     await service.post('/v1/tasks/things/aliases/production/rollback', {})
     assert.deepEqual(await label('things'), [2, 'frog'])
-    const { data: moves } = await service.get('/v1/tasks/things/aliases/production/history')
-    assert.deepEqual(moves.map(({ from, to }: { from: number | null, to: number }) => [from, to]), [[1, 2], [2, 1], [1, 2], [null, 1]])
+    const moves = await service.list<AliasMove>('/v1/tasks/things/aliases/production/history')
+    assert.deepEqual(moves.map(({ from, to }) => [from, to]), [[1, 2], [2, 1], [1, 2], [null, 1]])
   })
 
   test('a job publishes where it is told to, or nowhere', async () => {
@@ -85,16 +87,16 @@ suite('from a key to a served prompt', { timeout: 900_000 }, () => {
     await trained('things', { ...options, publish: { alias: 'staging' } })
     const served = await Promise.all(['things', 'things@3', 'things@staging'].map(async reference => (await service.infer(reference, BASKET)).version))
     assert.deepEqual(served, [2, 3, 4])
-    assert.deepEqual((await service.get('/v1/tasks/things/aliases')).data.map(({ alias }: { alias: string }) => alias).sort(), ['production', 'staging'])
+    assert.deepEqual((await service.list<Alias>('/v1/tasks/things/aliases')).map(({ alias }) => alias).sort(), ['production', 'staging'])
   })
 
   test('a POST repeated with its Idempotency-Key is one job', async () => {
     const request = { task: 'things', training_file: await service.upload(rowsOfTwoLabels()), recipe: { max_steps: 2 }, publish: false }
     const headers = { 'idempotency-key': 'once' }
-    const [first, second] = [await service.post('/v1/training-jobs', request, { headers }), await service.post('/v1/training-jobs', request, { headers })]
+    const [first, second] = [await service.post<Job>('/v1/training-jobs', request, { headers }), await service.post<Job>('/v1/training-jobs', request, { headers })]
     assert.equal(first.id, second.id)
     await service.events(first.id)
-    assert.equal((await service.get('/v1/tasks/things/versions')).data.filter(({ job }: { job: string }) => job === first.id).length, 1)
+    assert.equal((await service.list<Version>('/v1/tasks/things/versions')).filter(({ job }) => job === first.id).length, 1)
   })
 
   test('both methods write text, streamed or not, many tasks in flight together', async () => {
@@ -103,7 +105,7 @@ suite('from a key to a served prompt', { timeout: 900_000 }, () => {
     for (const type of ['prefix-tuning', 'prompt-tuning']) {
       await trained('writer', { rows, recipe: { max_steps: 12, evaluations: 2 }, method: { type, num_virtual_tokens: 5 } })
     }
-    const references = ['writer@1', 'writer@2', await service.baseName(), 'things@1', 'things@2']
+    const references = ['writer@1', 'writer@2', (await service.base()).name, 'things@1', 'things@2']
     const ask = async (reference: string): Promise<unknown> => {
       const { text, label } = await service.infer(reference, BASKET, reference.startsWith('things') ? {} : { max_tokens: 40 })
       return text ?? label
@@ -114,23 +116,25 @@ suite('from a key to a served prompt', { timeout: 900_000 }, () => {
     assert.deepEqual(await Promise.all([...references, ...references].map(ask)), [...alone, ...alone])
 
     const response = await service.fetch('POST', '/v1/tasks/writer@1/infer', { input: BASKET, max_tokens: 40, stream: true })
-    const events = []
-    for await (const event of receivedEvents(response)) events.push(event)
-    assert.deepEqual([events[0]!.event, events[0]!.data.version, events.at(-1)!.event, events.at(-1)!.data.finish_reason], ['start', 1, 'finished', 'length'])
-    assert.equal(events.filter(({ event }) => event === 'text').map(({ data }) => data.text).join(''), alone[0])
+    const events: InferEvent[] = []
+    for await (const event of receivedEvents<InferEvent>(response)) events.push(event)
+    const [first, last] = [events[0]!, events.at(-1)!]
+    assert.equal(first.event === 'start' && first.data.version, 1)
+    assert.equal(last.event === 'finished' && last.data.finish_reason, 'length')
+    assert.equal(events.filter(event => event.event === 'text').map(({ data }) => data.text).join(''), alone[0])
   })
 
   test('many inputs in one call are answered in order, each for itself', async () => {
-    const { results } = await service.post('/v1/tasks/things@1/infer', { inputs: [BASKET, '', 'a green frog 2', 5] })
-    assert.deepEqual(results.map(({ label, error }: { label?: string, error?: { code: string, param: string } }) => label ?? [error?.code, error?.param]), ['basket', ['empty_input', 'inputs/1'], 'frog', ['invalid_request', 'inputs/3']])
+    const { results } = await service.post<InferAnswer>('/v1/tasks/things@1/infer', { inputs: [BASKET, '', 'a green frog 2', 5] })
+    assert.deepEqual(results?.map(({ label, error }) => label ?? [error?.code, error?.param]), ['basket', ['empty_input', 'inputs/1'], 'frog', ['invalid_request', 'inputs/3']])
   })
 
   test('nothing of this tenant exists for another one', async () => {
     const created = await service.permafrost(['keys', 'create', '--tenant', 'other', '--scopes', 'infer,train,publish,admin', '--json'])
     assert.equal(created.code, 0, created.stderr)
-    const { secret: key, id } = JSON.parse(created.stdout)
-    const job = (await service.get('/v1/training-jobs')).data[0].id
-    const file = (await service.get('/v1/files')).data[0].id
+    const { secret: key, id } = JSON.parse(created.stdout) as NewKey
+    const [job] = (await service.list<Job>('/v1/training-jobs')).map(({ id }) => id)
+    const [file] = (await service.list<File>('/v1/files')).map(({ id }) => id)
     const theirs: Array<[method: string, path: string, body?: object]> = [
       ['GET', '/v1/tasks/things'], ['PATCH', '/v1/tasks/things', { description: 'mine' }], ['DELETE', '/v1/tasks/things'],
       ['POST', '/v1/tasks/things/infer', { input: BASKET }], ['POST', '/v1/tasks/things@1/infer', { input: BASKET }],
@@ -141,26 +145,26 @@ suite('from a key to a served prompt', { timeout: 900_000 }, () => {
       ['POST', '/v1/training-jobs', { task: 'things', training_file: file }]
     ]
     for (const [method, path, body] of theirs) {
-      const { status, body: { error } } = await service.ask(method, path, body, { key })
-      assert.deepEqual([method, path, status, /^(task|job|file)_not_found$/.test(error.code)], [method, path, 404, true])
+      const answer = await service.ask(method, path, body, { key })
+      assert.deepEqual([method, path, answer.status, /^(task|job|file)_not_found$/.test(errorOf(answer).code)], [method, path, 404, true])
     }
-    for (const list of ['/v1/tasks', '/v1/training-jobs', '/v1/files']) assert.deepEqual((await service.get(list, { key })).data, [])
-    assert.deepEqual((await service.get('/v1/keys', { key })).data.map((one: { id: string }) => one.id), [id])
+    for (const list of ['/v1/tasks', '/v1/training-jobs', '/v1/files']) assert.deepEqual(await service.list(list, { key }), [])
+    assert.deepEqual((await service.list<Key>('/v1/keys', { key })).map(one => one.id), [id])
 
     // The same names are free there, and a key is of one tenant only.
     await service.post('/v1/tasks', { name: 'things', kind: 'generation' }, { key })
-    assert.equal((await service.get('/v1/tasks/things')).kind, 'classification')
-    const [ours] = (await service.get('/v1/keys')).data
-    assert.equal((await service.ask('DELETE', `/v1/keys/${ours.id}`, undefined, { key })).body.error.code, 'key_not_found')
+    assert.equal((await service.get<Task>('/v1/tasks/things')).kind, 'classification')
+    const [ours] = await service.list<Key>('/v1/keys')
+    assert.equal(errorOf(await service.ask('DELETE', `/v1/keys/${ours!.id}`, undefined, { key })).code, 'key_not_found')
     await service.ask('DELETE', `/v1/keys/${id}`, undefined, { key })
     assert.equal((await service.ask('GET', '/v1/tasks', undefined, { key })).status, 401)
-    const { secret: narrow } = await service.post('/v1/keys', { name: 'narrow', scopes: ['infer'] })
+    const { secret: narrow } = await service.post<NewKey>('/v1/keys', { name: 'narrow', scopes: ['infer'] })
     const refused = await service.ask('GET', '/v1/files', undefined, { key: narrow })
-    assert.deepEqual([refused.status, refused.body.error.code, /train/.test(refused.body.error.message)], [403, 'insufficient_scope', true])
+    assert.deepEqual([refused.status, errorOf(refused).code, /train/.test(errorOf(refused).message)], [403, 'insufficient_scope', true])
   })
 
   test('sixteen streams, half of them hung up: every slot is free afterwards', async t => {
-    const base = await service.baseName()
+    const base = (await service.base()).name
     const streams = Array.from({ length: 16 }, async (_, i) => {
       const hangsUp = i % 2 === 1
       const abort = new AbortController()
@@ -188,7 +192,7 @@ suite('from a key to a served prompt', { timeout: 900_000 }, () => {
 
   /** By name: of those with labels, the last. */
   async function metrics (): Promise<Map<string, number>> {
-    const lines = (await service.get('/metrics') as string).split('\n').filter(line => line !== '' && !line.startsWith('#'))
+    const lines = (await service.get<string>('/metrics')).split('\n').filter(line => line !== '' && !line.startsWith('#'))
     return new Map(lines.map(line => [line.split(/[ {]/, 1)[0]!, Number(line.slice(line.lastIndexOf(' ') + 1))]))
   }
 

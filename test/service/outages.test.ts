@@ -1,7 +1,8 @@
 /** Each process dies by SIGKILL while it has something to do: what clients see meanwhile, and that nothing is lost. */
 import assert from 'node:assert/strict'
 import { after, before, suite, test } from 'node:test'
-import { type ReceivedEvent, receivedEvents } from '../api/server-sent-events.js'
+import { errorOf, type File, type InferEvent, type Job, type NewKey, type Readiness, type Task, type Version } from '../api/answers.js'
+import { receivedEvents } from '../api/server-sent-events.js'
 import { isCheckpoint, rowsOfTwoLabels, Testbed, until } from './testbed.js'
 
 /** Long enough to be killed in the middle, with a checkpoint behind each evaluation. */
@@ -13,26 +14,26 @@ suite('what dies comes back', { timeout: 900_000 }, () => {
   let base: string
   before(async () => {
     service = await Testbed.open()
-    base = await service.baseName()
+    base = (await service.base()).name
     await service.post('/v1/tasks', { name: 'things', kind: 'classification', labels: ['basket', 'frog'] })
     await service.events(await service.train('things', { rows: rowsOfTwoLabels(), recipe: { max_steps: 20, learning_rate: 0.03 }, method: METHOD }))
   })
   after(async () => await service.close())
 
   async function versionsOf (job: string): Promise<number[]> {
-    const { data } = await service.get('/v1/tasks/things/versions')
-    return data.filter((version: { job: string }) => version.job === job).map(({ version }: { version: number }) => version)
+    const versions = await service.list<Version>('/v1/tasks/things/versions')
+    return versions.filter(version => version.job === job).map(({ version }) => version)
   }
 
   /** A stream that has begun; `rest` reads it to its end. */
-  async function begunStream (): Promise<{ rest: Promise<ReceivedEvent[]> }> {
+  async function begunStream (): Promise<{ rest: Promise<InferEvent[]> }> {
     const response = await service.fetch('POST', `/v1/tasks/${base}/infer`, { input: 'the basket', max_tokens: 4000, stream: true })
     assert.equal(response.status, 200)
-    const events = receivedEvents(response)
-    assert.equal((await events.next()).value.event, 'start')
+    const events = receivedEvents<InferEvent>(response)
+    assert.equal((await events.next()).value?.event, 'start')
     return {
       rest: (async () => {
-        const rest = []
+        const rest: InferEvent[] = []
         for await (const event of events) rest.push(event)
         return rest
       })()
@@ -61,16 +62,16 @@ suite('what dies comes back', { timeout: 900_000 }, () => {
     await service.outageOf('inference', async () => {
       for (const { rest } of streams) {
         const last = (await rest).at(-1)!
-        assert.deepEqual([last.event, last.data.error?.code], ['error', 'inference_unavailable'])
+        assert.equal(last.event === 'error' && last.data.error.code, 'inference_unavailable')
       }
       for (const request of [{ input: 'the basket' }, { inputs: ['the basket', 'a frog'] }]) {
-        const { status, headers, body } = await service.ask('POST', '/v1/tasks/things/infer', request)
-        assert.deepEqual([status, body.error.code], [503, 'inference_unavailable'])
-        assert.ok(Number(headers.get('retry-after')) >= 1)
+        const answer = await service.ask('POST', '/v1/tasks/things/infer', request)
+        assert.deepEqual([answer.status, errorOf(answer).code], [503, 'inference_unavailable'])
+        assert.ok(Number(answer.headers.get('retry-after')) >= 1)
       }
       const streamed = await service.ask('POST', `/v1/tasks/${base}/infer`, { input: 'the basket', stream: true })
-      assert.deepEqual([streamed.status, streamed.body.error.code], [503, 'inference_unavailable'])
-      const readiness = await service.ask('GET', '/readyz')
+      assert.deepEqual([streamed.status, errorOf(streamed).code], [503, 'inference_unavailable'])
+      const readiness = await service.ask<Readiness>('GET', '/readyz')
       assert.deepEqual([readiness.status, readiness.body.checks.inference, readiness.body.checks.redis], [503, 'inference_unavailable', 'ok'])
       assert.equal((await service.ask('GET', '/v1/tasks/things')).status, 200)
     })
@@ -85,26 +86,26 @@ suite('what dies comes back', { timeout: 900_000 }, () => {
     const pids = (['api', 'inference', 'worker'] as const).map(verb => service.pidOf(verb))
     // Acknowledged up to the last moment before the kill.
     const tasks = Array.from({ length: 20 }, (_, i) => `task-${i}`)
-    const [{ secret: key }, file] = await Promise.all([service.post('/v1/keys', { name: 'before', scopes: ['infer', 'train'] }), service.upload(rowsOfTwoLabels())])
+    const [{ secret: key }, file] = await Promise.all([service.post<NewKey>('/v1/keys', { name: 'before', scopes: ['infer', 'train'] }), service.upload(rowsOfTwoLabels())])
     for (const name of tasks) await service.post('/v1/tasks', { name, kind: 'generation' })
     const alias = await service.ask('PUT', '/v1/tasks/things/aliases/kept', { version: 1 })
     assert.equal(alias.status, 200)
 
-    assert.equal((await service.get(`/v1/training-jobs/${job}`)).state, 'running')
+    assert.equal((await service.get<Job>(`/v1/training-jobs/${job}`)).state, 'running')
     await service.outageOf('redis', async () => {
       for (const [method, path, body] of [['GET', '/v1/tasks/things'], ['POST', '/v1/tasks', { name: 'late', kind: 'generation' }], ['POST', '/v1/tasks/things/infer', { input: 'the basket' }]] as const) {
-        const { status, headers, body: { error } } = await service.ask(method, path, body)
-        assert.deepEqual([path, status, error.code], [path, 503, 'registry_unavailable'])
-        assert.ok(Number(headers.get('retry-after')) >= 1)
+        const answer = await service.ask(method, path, body)
+        assert.deepEqual([path, answer.status, errorOf(answer).code], [path, 503, 'registry_unavailable'])
+        assert.ok(Number(answer.headers.get('retry-after')) >= 1)
       }
       assert.equal((await service.ask('GET', '/healthz')).status, 200)
-      assert.equal((await service.ask('GET', '/readyz')).body.checks.redis, 'registry_unavailable')
+      assert.equal((await service.ask<Readiness>('GET', '/readyz')).body.checks.redis, 'registry_unavailable')
     })
     await until('the api reads the registry again', async () => (await service.ask('GET', '/v1/tasks/things')).status === 200)
 
-    const names = (await service.get('/v1/tasks', { key })).data.map(({ name }: { name: string }) => name)
+    const names = (await service.list<Task>('/v1/tasks', { key })).map(({ name }) => name)
     assert.deepEqual(names.sort(), [...tasks, 'things'].sort()) // and `late`, which was refused, is not
-    assert.equal((await service.get(`/v1/files/${file}`)).rows, 60)
+    assert.equal((await service.get<File>(`/v1/files/${file}`)).rows, 60)
     assert.equal((await service.infer('things@kept', 'the basket', {})).version, 1)
 
     const events = (await service.events(job)).map(({ event }) => event)

@@ -6,11 +6,12 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { homePaths } from '../../src/supervisor/home.js'
 import type { JobEvent } from '../../src/training/job.js'
-import { receivedEvents } from '../api/server-sent-events.js'
-import { type CommandResult, environment, permafrost, type StartedService, startService } from '../support/service.js'
+import type { Base, File, InferAnswer, Job, List } from '../api/answers.js'
+import { type ReceivedJobEvent, receivedEvents } from '../api/server-sent-events.js'
+import { type CommandOptions, type CommandResult, environment, permafrost, type StartedService, startService } from '../support/service.js'
 import { writeEndlessLlama } from './endless-llama.js'
 
-export interface Answer { readonly status: number, readonly headers: Headers, readonly body: any } // oxlint-disable-line typescript/no-explicit-any -- tests read JSON
+export interface Answer<Content = unknown> { readonly status: number, readonly headers: Headers, readonly body: Content }
 
 export interface AskOptions {
   /** Another tenant's key; absent: the first key of this home. */
@@ -139,36 +140,43 @@ export class Testbed {
     })
   }
 
-  async ask (method: string, path: string, body?: Body, options: AskOptions = {}): Promise<Answer> {
+  async ask<Content> (method: string, path: string, body?: Body, options: AskOptions = {}): Promise<Answer<Content>> {
     const response = await this.fetch(method, path, body, options)
     const text = await response.text()
     return { status: response.status, headers: response.headers, body: response.headers.get('content-type')?.includes('json') === true ? JSON.parse(text) : text }
   }
 
   /** The body of an answer that has to be a success. */
-  async get (path: string, options?: AskOptions): Promise<Answer['body']> {
-    return succeeded(`GET ${path}`, await this.ask('GET', path, undefined, options))
+  async get<Content> (path: string, options?: AskOptions): Promise<Content> {
+    return succeeded(`GET ${path}`, await this.ask<Content>('GET', path, undefined, options))
   }
 
-  async post (path: string, body: Body, options?: AskOptions): Promise<Answer['body']> {
-    return succeeded(`POST ${path}`, await this.ask('POST', path, body, options))
+  async post<Content> (path: string, body: Body, options?: AskOptions): Promise<Content> {
+    return succeeded(`POST ${path}`, await this.ask<Content>('POST', path, body, options))
   }
 
-  async infer (task: string, input: string, options: object = {}): Promise<Answer['body']> {
-    return await this.post(`/v1/tasks/${task}/infer`, { input, ...options })
+  async infer (task: string, input: string, options: object = {}): Promise<InferAnswer> {
+    return await this.post<InferAnswer>(`/v1/tasks/${task}/infer`, { input, ...options })
   }
 
-  async baseName (): Promise<string> {
-    return (await this.get('/v1/bases')).data[0].name
+  /** Of those that are listed at this path. */
+  async list<Item> (path: string, options?: AskOptions): Promise<Item[]> {
+    return (await this.get<List<Item>>(path, options)).data
+  }
+
+  /** The one that is served. */
+  async base (): Promise<Base> {
+    const [base] = await this.list<Base>('/v1/bases')
+    return base!
   }
 
   async upload (rows: readonly object[], options?: AskOptions): Promise<string> {
-    return (await this.post('/v1/files', jsonl(rows), options)).id
+    return (await this.post<File>('/v1/files', jsonl(rows), options)).id
   }
 
   async train (task: string, { rows, recipe, method, publish }: TrainingOptions): Promise<string> {
     const request = { task, training_file: await this.upload(rows), ...recipe === undefined ? {} : { recipe }, ...method === undefined ? {} : { method }, ...publish === undefined ? {} : { publish } }
-    return (await this.post('/v1/training-jobs', request)).id
+    return (await this.post<Job>('/v1/training-jobs', request)).id
   }
 
   /** Events of a job from behind `lastId` until one fits, or to the end of the job; across outages of the api. */
@@ -180,8 +188,7 @@ export class Testbed {
       try {
         const response = await this.fetch('GET', `/v1/training-jobs/${job}/events`, undefined, { headers: { 'last-event-id': seen.at(-1)?.id ?? lastId }, signal: stop.signal })
         if (response.ok) {
-          for await (const { id, data } of receivedEvents(response)) {
-            const event = data as JobEvent
+          for await (const { id, data: event } of receivedEvents<ReceivedJobEvent>(response)) {
             seen.push({ id: id!, event })
             if (fits(event) || isFinal(event)) return seen
           }
@@ -196,12 +203,12 @@ export class Testbed {
     throw new Error(`job ${job} came no further than ${JSON.stringify(seen.at(-1) ?? null)}`)
   }
 
-  async permafrost (args: readonly string[], options: { readonly stdin?: string, readonly env?: Readonly<Record<string, string>> } = {}): Promise<CommandResult> {
-    return await permafrost(environment(this.home, options.env), args, options.stdin === undefined ? {} : { stdin: options.stdin })
+  async permafrost (args: readonly string[], options: CommandOptions = {}): Promise<CommandResult> {
+    return await permafrost(environment(this.home), args, options)
   }
 }
 
-function succeeded (request: string, { status, body }: Answer): Answer['body'] {
+function succeeded<Content> (request: string, { status, body }: Answer<Content>): Content {
   if (status >= 300) throw new Error(`${request}: ${status} ${JSON.stringify(body)}`)
   return body
 }

@@ -6,7 +6,7 @@ import { digestOf, hexOf } from '../../src/digest.js'
 import type { RedisRegistry } from '../../src/registry/redis-registry.js'
 import type { NewVersion } from '../../src/registry/registry.js'
 import { openTestbed as openApi } from '../api/testbed.js'
-import { receivedEvents } from '../api/server-sent-events.js'
+import { type ReceivedJobEvent, receivedEvents } from '../api/server-sent-events.js'
 import { facts, loadSnapshot, redisCommands, storedEvents } from './snapshot.js'
 import { ofSchema2, openTestbed, refused, type Testbed } from './testbed.js'
 
@@ -158,7 +158,7 @@ suite('over HTTP', () => {
         expected.push({ id, event: schema === 1 ? sent : { type: 'error', ...refused(`event ${id}`) } })
       }
       const received = []
-      for await (const { id, event, data } of receivedEvents(await fetch(`${await api.listen()}/v1/training-jobs/${jobs.animals}/events`, { headers }))) {
+      for await (const { id, event, data } of receivedEvents<ReceivedJobEvent>(await fetch(`${await api.listen()}/v1/training-jobs/${jobs.animals}/events`, { headers }))) {
         assert.equal(event, data.type)
         received.push({ id, event: data })
       }

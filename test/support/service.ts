@@ -85,8 +85,15 @@ function signal (child: ChildProcess, name: NodeJS.Signals): void {
 
 export interface CommandResult { readonly code: number | null, readonly stdout: string, readonly stderr: string }
 
+export interface CommandOptions {
+  readonly stdin?: string
+  readonly echo?: boolean
+  /** Gets what it says on stderr while it runs. */
+  readonly onStderr?: (text: string) => void
+}
+
 /** One `permafrost` command to its end. */
-export async function permafrost (env: NodeJS.ProcessEnv, args: readonly string[], options: { readonly stdin?: string, readonly echo?: boolean } = {}): Promise<CommandResult> {
+export async function permafrost (env: NodeJS.ProcessEnv, args: readonly string[], options: CommandOptions = {}): Promise<CommandResult> {
   const child = spawn(process.execPath, [MAIN, ...args], { stdio: ['pipe', 'pipe', 'pipe'], env })
   let stdout = ''
   let stderr = ''
@@ -96,6 +103,7 @@ export async function permafrost (env: NodeJS.ProcessEnv, args: readonly string[
   })
   child.stderr.setEncoding('utf8').on('data', (text: string) => {
     stderr += text
+    options.onStderr?.(text)
     if (options.echo === true) process.stderr.write(text)
   })
   child.stdin.on('error', () => {}) // it did not want its input

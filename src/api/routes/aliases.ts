@@ -8,14 +8,14 @@ import { keyOf, READERS, tenantOf } from '../auth.js'
 import { answerOnce } from '../idempotency.js'
 import { closed, listOf, NoQuery, pathParameters, refusals, Timestamp } from '../wire.js'
 
-const AliasSchema = Type.Object({
+export const AliasSchema = Type.Object({
   alias: Type.String(),
   version: Type.Integer(),
   etag: Type.String({ description: 'changes with every move; send it back as If-Match' }),
   moved_at: Timestamp
 }, { title: 'Alias' })
 
-const MoveSchema = Type.Object({
+export const MoveSchema = Type.Object({
   from: Type.Union([Type.Integer(), Type.Null()]),
   to: Type.Integer(),
   at: Timestamp,

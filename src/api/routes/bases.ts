@@ -5,7 +5,7 @@ import type { Application } from '../application.js'
 import { READERS } from '../auth.js'
 import { DigestText, listOf, NoQuery, pathParameters, refusals } from '../wire.js'
 
-const BaseSchema = Type.Object({
+export const BaseSchema = Type.Object({
   name: Type.String(),
   digest: DigestText,
   family: Type.String(),

@@ -15,7 +15,7 @@ import { type ReceivedFile, receiveJsonl } from '../jsonl/receive.js'
 import type { ApiServices } from '../services.js'
 import { closed, DigestText, listOf, NoQuery, pathParameters, refusals, Timestamp } from '../wire.js'
 
-const FileSchema = Type.Object({
+export const FileSchema = Type.Object({
   id: Type.String(),
   name: Type.String(),
   bytes: Type.Integer(),

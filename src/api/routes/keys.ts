@@ -5,14 +5,14 @@ import { tenantOf } from '../auth.js'
 import { refuseIdempotencyKey } from '../idempotency.js'
 import { closed, listOf, NoQuery, pathParameters, refusals, Timestamp } from '../wire.js'
 
-const KeySchema = Type.Object({
+export const KeySchema = Type.Object({
   id: Type.String(),
   name: Type.String(),
   scopes: Type.Array(Type.Union(SCOPES.map(scope => Type.Literal(scope)))),
   created_at: Timestamp
 }, { title: 'Key' })
 
-const NewKeySchema = Type.Object({
+export const NewKeySchema = Type.Object({
   ...KeySchema.properties,
   secret: Type.String({ description: 'shown this once; only its hash is kept' })
 }, { title: 'NewKey' })

@@ -13,7 +13,7 @@ const CHECK_MS = 2_000
 /** Well formed, so that the registry really looks for it. */
 const NO_KEY = `pf_${'0'.repeat(43)}`
 
-const ReadySchema = Type.Object({
+export const ReadySchema = Type.Object({
   status: Type.Union([Type.Literal('ready'), Type.Literal('not_ready')]),
   checks: Type.Record(Type.String(), Type.String(), { description: '"ok" or why not' })
 })

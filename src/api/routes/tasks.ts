@@ -16,7 +16,7 @@ const LabelWire = Type.Object({
   token: Type.String()
 })
 
-const TaskSchema = Type.Object({
+export const TaskSchema = Type.Object({
   name: Type.String(),
   description: Type.String(),
   kind: Type.Union(TASK_KINDS.map(kind => Type.Literal(kind))),

@@ -18,7 +18,7 @@ import { fileBytes } from './files.js'
 
 const NullableText = Type.Union([Type.String(), Type.Null()])
 
-const JobSchema = Type.Object({
+export const JobSchema = Type.Object({
   id: Type.String(),
   state: Type.Union(JOB_STATES.map(state => Type.Literal(state))),
   task: Type.String(),

@@ -8,7 +8,7 @@ import type { ApiServices } from '../services.js'
 import { tar } from '../tar.js'
 import { DigestText, listOf, NoQuery, pathParameters, refusals, Timestamp } from '../wire.js'
 
-const VersionSchema = Type.Object({
+export const VersionSchema = Type.Object({
   version: Type.Integer(),
   digest: DigestText,
   method: Type.Union(METHODS.map(method => Type.Literal(method))),

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict'
 import { after, before, suite, test } from 'node:test'
 import { digestOf } from '../../../src/digest.js'
-import { type Caller, openTestbed, refusal, type Testbed } from '../testbed.js'
+import { errorOf, type File, type List } from '../answers.js'
+import { type Answer, type Caller, openTestbed, refusal, type Testbed } from '../testbed.js'
 
 const rows = '{"input":"a","target":"x"}\n{"input":"b","label":1}\n'
 const jsonl = { 'content-type': 'application/jsonl' }
@@ -21,9 +22,9 @@ suite('/v1/files', () => {
   })
   after(async () => await bed.close())
 
-  async function upload (parts: Parameters<typeof multipart>[0]) {
+  async function upload (parts: Parameters<typeof multipart>[0]): Promise<Answer<File>> {
     const { body, headers } = multipart(parts)
-    return await caller.post('/v1/files', body, headers)
+    return await caller.post<File>('/v1/files', body, headers)
   }
 
   test('takes a multipart upload, gives it back byte for byte, and deletes it', async () => {
@@ -37,7 +38,7 @@ suite('/v1/files', () => {
       const { id, created_at: _, ...rest } = made.body
       assert.deepEqual(rest, { name: 'train.jsonl', bytes: rows.length, rows: 2, digest: digestOf(rows) })
       assert.deepEqual((await caller.get(`/v1/files/${id}`)).body, made.body)
-      assert.ok((await caller.get('/v1/files')).body.data.some((file: { id: string }) => file.id === id))
+      assert.ok((await caller.get<List<File>>('/v1/files')).body.data.some(file => file.id === id))
       const content = await caller.get(`/v1/files/${id}/content`)
       assert.deepEqual([content.status, content.headers['content-type'], content.body], [200, 'application/jsonl', rows])
       assert.deepEqual(await bed.stores.objects.list(`files/${caller.tenant}/`), [`files/${caller.tenant}/${id}.jsonl`])
@@ -49,7 +50,7 @@ suite('/v1/files', () => {
 
   test('takes the bytes themselves', async () => {
     for (const type of ['application/jsonl', 'application/x-ndjson', 'application/jsonl; charset=utf-8']) {
-      const made = await caller.post('/v1/files?name=rows.jsonl', rows, { 'content-type': type })
+      const made = await caller.post<File>('/v1/files?name=rows.jsonl', rows, { 'content-type': type })
       assert.deepEqual([made.status, made.body.name, made.body.rows], [201, 'rows.jsonl', 2])
     }
   })
@@ -95,12 +96,12 @@ suite('/v1/files', () => {
     const headers = { authorization: `Bearer ${caller.secret}` }
     for (const init of [{ body: form, headers }, { body: `bad\n${rows.repeat(3500)}`, headers: { ...headers, ...jsonl } }]) {
       const response = await fetch(url, { method: 'POST', ...init })
-      assert.deepEqual([response.status, (await response.json() as { error: { line: number } }).error.line], [422, 1])
+      assert.deepEqual([response.status, errorOf({ body: await response.json() }).line], [422, 1])
     }
   })
 
   test('belongs to its tenant', async () => {
-    const { body } = await caller.post('/v1/files', rows, jsonl)
+    const { body } = await caller.post<File>('/v1/files', rows, jsonl)
     const other = await bed.caller()
     for (const answer of [await other.get(`/v1/files/${body.id}`), await other.get(`/v1/files/${body.id}/content`), await other.send('DELETE', `/v1/files/${body.id}`)]) {
       assert.deepEqual([answer.status, refusal(answer).code], [404, 'file_not_found'])
@@ -110,7 +111,7 @@ suite('/v1/files', () => {
 
   test('an upload repeated with its Idempotency-Key is one file', async () => {
     const headers = { ...jsonl, 'idempotency-key': 'upload-1' }
-    const [first, second] = [await caller.post('/v1/files', rows, headers), await caller.post('/v1/files', rows, headers)]
+    const [first, second] = [await caller.post<File>('/v1/files', rows, headers), await caller.post<File>('/v1/files', rows, headers)]
     assert.equal(first.body.id, second.body.id)
     assert.equal(refusal(await caller.post('/v1/files', rows + rows, headers)).code, 'idempotency_conflict')
   })

@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict'
 import { after, before, beforeEach, suite, test } from 'node:test'
+import type { InferEvent } from '../answers.js'
 import { byteTokenizer } from '../byte-tokenizer.js'
 import { says, saysAndHangs } from '../scripted-inference.js'
-import { type ReceivedEvent, receivedEvents } from '../server-sent-events.js'
+import { receivedEvents } from '../server-sent-events.js'
 import { type Caller, openTestbed, type Testbed } from '../testbed.js'
 
 suite('POST /v1/tasks/{task}/infer, streamed', () => {
@@ -37,17 +38,21 @@ suite('POST /v1/tasks/{task}/infer, streamed', () => {
     assert.equal(response.headers.get('content-type'), 'text/event-stream; charset=utf-8')
     const events = await all(response)
     assert.deepEqual(events.map(({ event, data }) => event === 'text' ? data.text : event), ['start', 'a', 'é', '😀', 'finished'])
-    const [start, finished] = [events[0]?.data, events.at(-1)?.data]
-    assert.deepEqual([start.task, start.version, start.method], ['writer', 1, 'prefix-tuning'])
-    assert.match(start.id, /^inf_/)
-    assert.deepEqual([finished.finish_reason, finished.usage], ['stop', { prompt_tokens: 3, virtual_tokens: 16, completion_tokens: 7 }])
+    const start = events[0]!
+    assert.ok(start.event === 'start')
+    assert.deepEqual([start.data.task, start.data.version, start.data.method], ['writer', 1, 'prefix-tuning'])
+    assert.match(start.data.id, /^inf_/)
+    const finished = events.at(-1)!
+    assert.ok(finished.event === 'finished')
+    assert.deepEqual([finished.data.finish_reason, finished.data.usage], ['stop', { prompt_tokens: 3, virtual_tokens: 16, completion_tokens: 7 }])
   })
 
   test('sends no part of a stop string that is split over tokens, and frees the slot at once', async () => {
     bed.inference.script = saysAndHangs('so far</so>')
     const events = await all(await ask({ stop: ['</so>'] }))
     assert.equal(textOf(events), 'so far')
-    assert.equal(events.at(-1)?.data.finish_reason, 'stop')
+    const last = events.at(-1)!
+    assert.equal(last.event === 'finished' && last.data.finish_reason, 'stop')
     assert.equal(bed.inference.cancelled.length, 1)
   })
 
@@ -94,16 +99,17 @@ suite('POST /v1/tasks/{task}/infer, streamed', () => {
     }
     const events = await all(await ask({}))
     assert.equal(textOf(events), 'ab')
-    assert.deepEqual([events.at(-1)?.event, events.at(-1)?.data.error.code], ['error', 'inference_unavailable'])
+    const last = events.at(-1)!
+    assert.equal(last.event === 'error' && last.data.error.code, 'inference_unavailable')
   })
 })
 
-async function all (response: Response): Promise<ReceivedEvent[]> {
-  const events: ReceivedEvent[] = []
-  for await (const event of receivedEvents(response)) events.push(event)
+async function all (response: Response): Promise<InferEvent[]> {
+  const events: InferEvent[] = []
+  for await (const event of receivedEvents<InferEvent>(response)) events.push(event)
   return events
 }
 
-function textOf (events: ReceivedEvent[]): string {
+function textOf (events: readonly InferEvent[]): string {
   return events.filter(event => event.event === 'text').map(event => event.data.text).join('')
 }

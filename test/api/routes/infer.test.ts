@@ -2,8 +2,9 @@ import assert from 'node:assert/strict'
 import { after, before, beforeEach, suite, test } from 'node:test'
 import { ServiceError } from '../../../src/errors.js'
 import { byteTokenizer, END } from '../byte-tokenizer.js'
+import { errorOf, type InferAnswer } from '../answers.js'
 import { refuses, says, saysAndHangs, scores } from '../scripted-inference.js'
-import { base, type Caller, MAX_CONTEXT, openTestbed, refusal, type Testbed } from '../testbed.js'
+import { type Answer, base, type Caller, MAX_CONTEXT, openTestbed, refusal, type Testbed } from '../testbed.js'
 
 suite('POST /v1/tasks/{task}/infer', () => {
   let bed: Testbed
@@ -27,8 +28,12 @@ suite('POST /v1/tasks/{task}/infer', () => {
     bed.inference.cancelled.length = 0
   })
 
+  async function ask (prompt: string, body: object): Promise<Answer<InferAnswer>> {
+    return await caller.post<InferAnswer>(`/v1/tasks/${prompt}/infer`, body)
+  }
+
   test('answers a classification with label, scores, usage and who answered', async () => {
-    const answer = await caller.post('/v1/tasks/sentiment/infer', { input: 'even', scores: true })
+    const answer = await ask('sentiment', { input: 'even', scores: true })
     assert.equal(answer.status, 200)
     const { id, timing_ms: timing, ...rest } = answer.body
     assert.match(id, /^inf_[0-9a-f]{24}$/)
@@ -38,19 +43,19 @@ suite('POST /v1/tasks/{task}/infer', () => {
       usage: { prompt_tokens: 5, virtual_tokens: 16, completion_tokens: 0 }
     })
     assert.deepEqual(bed.inference.requests, [{ id, tenant: caller.tenant, prompt: digest, inputIds: byteTokenizer.encode('even:'), work: { kind: 'classify' } }])
-    assert.equal((await caller.post('/v1/tasks/sentiment/infer', { input: 'odd' })).body.scores, undefined)
+    assert.equal((await ask('sentiment', { input: 'odd' })).body.scores, undefined)
   })
 
   test('takes an alias, a version number, and fields of a template', async () => {
-    assert.equal((await caller.post('/v1/tasks/sentiment@production/infer', { input: 'a' })).body.version, 1)
-    assert.equal((await caller.post('/v1/tasks/sentiment@1/infer', { input: 'a' })).body.version, 1)
-    assert.equal((await caller.post('/v1/tasks/pair/infer', { input: { premise: 'a', hypothesis: 'b' } })).status, 200)
+    assert.equal((await ask('sentiment@production', { input: 'a' })).body.version, 1)
+    assert.equal((await ask('sentiment@1', { input: 'a' })).body.version, 1)
+    assert.equal((await ask('pair', { input: { premise: 'a', hypothesis: 'b' } })).status, 200)
     assert.deepEqual(bed.inference.requests.at(-1)?.inputIds, byteTokenizer.encode('a?b:'))
   })
 
   test('generates text with the options that were asked for', async () => {
     bed.inference.script = says('grüße 😀', { virtualTokens: 16 })
-    const answer = await caller.post('/v1/tasks/writer/infer', { input: 'a', max_tokens: 40, temperature: 0.5, top_p: 0.9, top_k: 5, min_p: 0.1, seed: 7, stop: ['x'] })
+    const answer = await ask('writer', { input: 'a', max_tokens: 40, temperature: 0.5, top_p: 0.9, top_k: 5, min_p: 0.1, seed: 7, stop: ['x'] })
     assert.equal(answer.status, 200)
     assert.deepEqual([answer.body.text, answer.body.finish_reason], ['grüße 😀', 'stop'])
     assert.deepEqual(answer.body.usage, { prompt_tokens: 2, virtual_tokens: 16, completion_tokens: 12 })
@@ -61,8 +66,8 @@ suite('POST /v1/tasks/{task}/infer', () => {
 
   test('is greedy with 128 tokens when nothing is said', async () => {
     bed.inference.script = says('x'.repeat(200))
-    const { body } = await caller.post('/v1/tasks/writer/infer', { input: 'a' })
-    assert.deepEqual([body.text.length, body.finish_reason], [128, 'length'])
+    const { body } = await ask('writer', { input: 'a' })
+    assert.deepEqual([body.text?.length, body.finish_reason], [128, 'length'])
     const work = bed.inference.requests[0]?.work
     assert.ok(work?.kind === 'generate')
     assert.deepEqual({ ...work.sampling, seed: 0 }, { temperature: 0, topK: 0, topP: 1, minP: 0, seed: 0 })
@@ -70,13 +75,13 @@ suite('POST /v1/tasks/{task}/infer', () => {
 
   test('gives log-probabilities of the tokens', async () => {
     bed.inference.script = says('ab', { logprobs: true })
-    const { body } = await caller.post('/v1/tasks/writer/infer', { input: 'a', logprobs: 2 })
+    const { body } = await ask('writer', { input: 'a', logprobs: 2 })
     assert.deepEqual(body.logprobs, ['a', 'b'].map(token => ({ token, logprob: -0.5, top: [{ token, logprob: -0.5 }, { token: 'A', logprob: -1 }] })))
   })
 
   test('ends at a stop string split over tokens, and frees the slot', async () => {
     bed.inference.script = saysAndHangs('one two<stop>')
-    const { body } = await caller.post('/v1/tasks/writer/infer', { input: 'a', stop: ['never', '<stop>'] })
+    const { body } = await ask('writer', { input: 'a', stop: ['never', '<stop>'] })
     assert.deepEqual([body.text, body.finish_reason], ['one two', 'stop'])
     assert.deepEqual(body.usage, { prompt_tokens: 2, virtual_tokens: 16, completion_tokens: 13 })
     assert.deepEqual(bed.inference.cancelled, [body.id])
@@ -84,22 +89,22 @@ suite('POST /v1/tasks/{task}/infer', () => {
 
   test('gives what only looked like a stop string at the end', async () => {
     bed.inference.script = says('one <sto')
-    assert.equal((await caller.post('/v1/tasks/writer/infer', { input: 'a', stop: '<stop>' })).body.text, 'one <sto')
+    assert.equal((await ask('writer', { input: 'a', stop: '<stop>' })).body.text, 'one <sto')
   })
 
   test('asks the bare base by its name, plain or through its chat template', async () => {
     bed.inference.script = says('fine')
-    const plain = await caller.post(`/v1/tasks/${base.name}/infer`, { input: 'hi' })
+    const plain = await ask(base.name, { input: 'hi' })
     assert.deepEqual([plain.body.text, plain.body.version, plain.body.method, plain.body.digest], ['fine', null, null, base.digest])
     assert.deepEqual([bed.inference.requests[0]?.prompt, bed.inference.requests[0]?.inputIds], [null, byteTokenizer.encode('hi')])
-    await caller.post(`/v1/tasks/${base.name}/infer`, { input: 'hi', chat: true })
+    await ask(base.name, { input: 'hi', chat: true })
     assert.deepEqual(bed.inference.requests[1]?.inputIds, byteTokenizer.encode('<begin>user: hi\nassistant:', { parseSpecial: true }))
   })
 
   test('answers many inputs in order, each with its own result or error', async () => {
-    const answer = await caller.post('/v1/tasks/sentiment/infer', { inputs: ['even', 'odd', '', 5, 'x'.repeat(MAX_CONTEXT), { wrong: 'a' }, 'odd'] })
+    const answer = await ask('sentiment', { inputs: ['even', 'odd', '', 5, 'x'.repeat(MAX_CONTEXT), { wrong: 'a' }, 'odd'] })
     assert.equal(answer.status, 200)
-    assert.deepEqual(answer.body.results.map((result: { label?: string, error?: { code: string, param: string } }) => result.label ?? [result.error?.code, result.error?.param]), [
+    assert.deepEqual(answer.body.results?.map(result => result.label ?? [result.error?.code, result.error?.param]), [
       'positive', 'negative', ['empty_input', 'inputs/2'], ['invalid_request', 'inputs/3'], ['context_too_long', 'inputs/4'], ['invalid_request', 'inputs/5/wrong'], 'negative'
     ])
     assert.deepEqual(answer.body.usage, { prompt_tokens: 13, virtual_tokens: 48, completion_tokens: 0 })
@@ -107,34 +112,34 @@ suite('POST /v1/tasks/{task}/infer', () => {
   })
 
   test('takes 256 inputs and no more', async () => {
-    const many = await caller.post('/v1/tasks/sentiment/infer', { inputs: Array.from({ length: 256 }, (_, index) => 'x'.repeat(index % 3 + 1)) })
-    assert.deepEqual(many.body.results.map((result: { label: string }) => result.label), Array.from({ length: 256 }, (_, index) => index % 3 === 1 ? 'positive' : 'negative'))
-    assert.deepEqual(refusal(await caller.post('/v1/tasks/sentiment/infer', { inputs: Array.from({ length: 257 }, () => 'x') })), { status: 400, code: 'invalid_request', param: 'inputs' })
+    const many = await ask('sentiment', { inputs: Array.from({ length: 256 }, (_, index) => 'x'.repeat(index % 3 + 1)) })
+    assert.deepEqual(many.body.results?.map(result => result.label), Array.from({ length: 256 }, (_, index) => index % 3 === 1 ? 'positive' : 'negative'))
+    assert.deepEqual(refusal(await ask('sentiment', { inputs: Array.from({ length: 257 }, () => 'x') })), { status: 400, code: 'invalid_request', param: 'inputs' })
   })
 
   test('says 503 with Retry-After when the inference process is away, for one and for many', async () => {
     bed.inference.script = refuses(new ServiceError('inference_unavailable', 'gone', { retryAfter: 2 }))
     for (const body of [{ input: 'a' }, { inputs: ['a', 'b'] }]) {
-      const answer = await caller.post('/v1/tasks/sentiment/infer', body)
+      const answer = await ask('sentiment', body)
       assert.deepEqual(refusal(answer), { status: 503, code: 'inference_unavailable', param: null })
       assert.equal(answer.headers['retry-after'], '2')
     }
     bed.inference.script = refuses(new ServiceError('saturated', 'full', { retryAfter: 0.2 }))
-    const answer = await caller.post('/v1/tasks/writer/infer', { input: 'a', stream: true })
+    const answer = await ask('writer', { input: 'a', stream: true })
     assert.deepEqual([answer.status, answer.headers['retry-after']], [503, '1'])
   })
 
   test('passes on what a sequence failed with', async () => {
     bed.inference.script = function * () { yield { type: 'failed', code: 'artifact_corrupt', message: 'bytes' } }
-    assert.deepEqual(refusal(await caller.post('/v1/tasks/sentiment/infer', { input: 'a' })), { status: 500, code: 'artifact_corrupt', param: null })
+    assert.deepEqual(refusal(await ask('sentiment', { input: 'a' })), { status: 500, code: 'artifact_corrupt', param: null })
   })
 
   test('keeps its own mistakes to the log', async () => {
     bed.inference.script = refuses(new Error('secret detail'))
-    const answer = await caller.post('/v1/tasks/sentiment/infer', { input: 'a' })
+    const answer = await ask('sentiment', { input: 'a' })
     assert.deepEqual(refusal(answer), { status: 500, code: 'internal', param: null })
     assert.ok(!JSON.stringify(answer.body).includes('secret detail'))
-    assert.ok(bed.log.some(line => line.includes('secret detail') && line.includes(answer.body.error.request_id)))
+    assert.ok(bed.log.some(line => line.includes('secret detail') && line.includes(errorOf(answer).request_id)))
   })
 
   test('refuses bad input with code and field', async () => {
@@ -185,20 +190,20 @@ suite('POST /v1/tasks/{task}/infer', () => {
     const foreign = await other.post('/v1/tasks/sentiment/infer', { input: 'a' })
     const absent = await other.post('/v1/tasks/absent/infer', { input: 'a' })
     assert.deepEqual(refusal(foreign), refusal(absent))
-    assert.equal(foreign.body.error.message.replace('sentiment', 'X'), absent.body.error.message.replace('absent', 'X'))
+    assert.equal(errorOf(foreign).message.replace('sentiment', 'X'), errorOf(absent).message.replace('absent', 'X'))
   })
 
   test('refuses a task of another base with both digests', async () => {
     const foreign = `sha256:${'0'.repeat(64)}` as const
     await bed.registry.createTask(caller.tenant, { name: 'foreign', description: '', base: foreign, spec: { kind: 'generation', template: '{input}', verbalizer: null }, createdAt: new Date().toISOString() })
     await bed.publish(caller.tenant, 'foreign')
-    const answer = await caller.post('/v1/tasks/foreign/infer', { input: 'a' })
+    const answer = await ask('foreign', { input: 'a' })
     assert.deepEqual(refusal(answer), { status: 422, code: 'wrong_base', param: 'task' })
-    assert.ok(answer.body.error.message.includes(foreign) && answer.body.error.message.includes(base.digest))
+    assert.ok(errorOf(answer).message.includes(foreign) && errorOf(answer).message.includes(base.digest))
   })
 
   test('logs neither inputs nor keys', async () => {
-    await caller.post('/v1/tasks/sentiment/infer', { input: 'confidential words' })
+    await ask('sentiment', { input: 'confidential words' })
     await caller.post('/v1/tasks/sentiment/infer', '{"input": "confidential', { 'content-type': 'application/json' })
     const log = bed.log.join('')
     assert.ok(log.includes('/v1/tasks/:task/infer'))

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { after, before, suite, test } from 'node:test'
 import { SCOPES } from '../../../src/registry/registry.js'
+import { errorOf, type Key, type List, type NewKey } from '../answers.js'
 import { openTestbed, refusal, type Testbed } from '../testbed.js'
 
 suite('/v1/keys', () => {
@@ -10,12 +11,12 @@ suite('/v1/keys', () => {
 
   test('makes a key whose secret is shown once, lists and revokes it', async () => {
     const admin = await bed.caller({ scopes: ['admin'] })
-    const made = await admin.post('/v1/keys', { name: 'for the app', scopes: ['infer', 'train'] })
+    const made = await admin.post<NewKey>('/v1/keys', { name: 'for the app', scopes: ['infer', 'train'] })
     assert.equal(made.status, 201)
     const { secret, ...shown } = made.body
     assert.deepEqual([shown.name, shown.scopes], ['for the app', ['infer', 'train']])
-    const listed = await admin.get('/v1/keys')
-    assert.deepEqual(listed.body.data.find((key: { id: string }) => key.id === shown.id), shown)
+    const listed = await admin.get<List<Key>>('/v1/keys')
+    assert.deepEqual(listed.body.data.find(key => key.id === shown.id), shown)
     assert.ok(!JSON.stringify(listed.body).includes(secret))
 
     const asNew = { authorization: `Bearer ${secret}` }
@@ -28,9 +29,9 @@ suite('/v1/keys', () => {
 
   test('reaches keys of its own tenant only', async () => {
     const [one, other] = [await bed.caller({ scopes: ['admin'] }), await bed.caller({ scopes: ['admin'] })]
-    const { body } = await one.post('/v1/keys', { name: 'mine', scopes: ['infer'] })
+    const { body } = await one.post<NewKey>('/v1/keys', { name: 'mine', scopes: ['infer'] })
     assert.equal(refusal(await other.send('DELETE', `/v1/keys/${body.id}`)).code, 'key_not_found')
-    assert.ok(!(await other.get('/v1/keys')).body.data.some((key: { id: string }) => key.id === body.id))
+    assert.ok(!(await other.get<List<Key>>('/v1/keys')).body.data.some(key => key.id === body.id))
   })
 
   test('refuses bad bodies, and to remember the answer', async () => {
@@ -62,7 +63,7 @@ suite('/v1/keys', () => {
           assert.notEqual(answer.status, 403, `${scope} ${method} ${url}`)
         } else {
           assert.deepEqual(refusal(answer), { status: 403, code: 'insufficient_scope', param: 'authorization' }, `${scope} ${method} ${url}`)
-          assert.ok(answer.body.error.message.includes(opens.join(' or ')))
+          assert.ok(errorOf(answer).message.includes(opens.join(' or ')))
         }
       }
     }

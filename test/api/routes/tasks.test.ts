@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { after, before, suite, test } from 'node:test'
+import type { Base, List, Task } from '../answers.js'
 import { type Answer, base, type Caller, openTestbed, refusal, type Testbed } from '../testbed.js'
 
 suite('/v1/tasks', () => {
@@ -12,29 +13,29 @@ suite('/v1/tasks', () => {
   after(async () => await bed.close())
 
   test('makes a classification task with label vectors and a token for each label', async () => {
-    const made = await caller.post('/v1/tasks', { name: 'sentiment', kind: 'classification', labels: ['negative', 'positive'], description: 'films' })
+    const made = await caller.post<Task>('/v1/tasks', { name: 'sentiment', kind: 'classification', labels: ['negative', 'positive'], description: 'films' })
     assert.equal(made.status, 201)
     const { labels, created_at: createdAt, ...rest } = made.body
     assert.deepEqual(rest, { name: 'sentiment', description: 'films', kind: 'classification', template: '{input}\nLabel:', verbalizer: 'vectors', base: base.digest })
     assert.ok(Date.parse(createdAt) > 0)
-    assert.deepEqual(labels.map((label: { name: string }) => label.name), ['negative', 'positive'])
-    assert.equal(new Set(labels.map((label: { token_id: number }) => label.token_id)).size, 2)
+    assert.deepEqual(labels?.map(label => label.name), ['negative', 'positive'])
+    assert.equal(new Set(labels?.map(label => label.token_id)).size, 2)
     assert.deepEqual((await caller.get('/v1/tasks/sentiment')).body, made.body)
   })
 
   test('makes a generation task, changes its description, lists and deletes it', async () => {
-    const made = await caller.post('/v1/tasks', { name: 'writer', kind: 'generation' })
+    const made = await caller.post<Task>('/v1/tasks', { name: 'writer', kind: 'generation' })
     assert.deepEqual([made.body.template, made.body.verbalizer, made.body.labels, made.body.description], ['{input}\n', null, null, ''])
     const changed = await caller.send('PATCH', '/v1/tasks/writer', { description: 'better' })
     assert.deepEqual(changed.body, { ...made.body, description: 'better' })
-    assert.ok((await caller.get('/v1/tasks')).body.data.some((task: { name: string }) => task.name === 'writer'))
+    assert.ok((await caller.get<List<Task>>('/v1/tasks')).body.data.some(task => task.name === 'writer'))
     assert.equal((await caller.send('DELETE', '/v1/tasks/writer')).status, 204)
     assert.deepEqual(refusal(await caller.get('/v1/tasks/writer')), { ...refusal(await caller.get('/v1/tasks/absent')) })
     assert.equal(refusal(await caller.get('/v1/tasks/writer')).code, 'task_not_found')
   })
 
   test('takes tokens as the verbalizer and a template of its own', async () => {
-    const made = await caller.post('/v1/tasks', { name: 'pair', kind: 'classification', labels: ['a', 'b'], verbalizer: 'tokens', template: '{{x}} {premise} / {hypothesis}:' })
+    const made = await caller.post<Task>('/v1/tasks', { name: 'pair', kind: 'classification', labels: ['a', 'b'], verbalizer: 'tokens', template: '{{x}} {premise} / {hypothesis}:' })
     assert.deepEqual([made.body.verbalizer, made.body.template], ['tokens', '{{x}} {premise} / {hypothesis}:'])
   })
 
@@ -76,7 +77,7 @@ suite('/v1/tasks', () => {
     assert.equal(refusal(await other.send('PATCH', '/v1/tasks/shared', { description: 'mine' })).code, 'task_not_found')
     assert.equal(refusal(await other.send('DELETE', '/v1/tasks/shared')).code, 'task_not_found')
     assert.equal((await other.post('/v1/tasks', body)).status, 201)
-    assert.equal((await caller.get('/v1/tasks/shared')).body.description, '')
+    assert.equal((await caller.get<Task>('/v1/tasks/shared')).body.description, '')
   })
 
   test('a repeated POST with its Idempotency-Key gets the first answer', async () => {
@@ -120,11 +121,11 @@ suite('/v1/bases', () => {
 
   test('shows the frozen LM', async () => {
     const caller = await bed.caller()
-    const { body } = await caller.get('/v1/bases')
-    assert.equal(body.data.length, 1)
-    assert.deepEqual([body.data[0].name, body.data[0].digest, body.data[0].max_context, body.data[0].licence], [base.name, base.digest, 64, 'Apache-2.0'])
-    assert.deepEqual((await caller.get(`/v1/bases/${base.name}`)).body, body.data[0])
-    assert.deepEqual((await caller.get(`/v1/bases/${base.digest}`)).body, body.data[0])
+    const { body: { data: [shown, ...more] } } = await caller.get<List<Base>>('/v1/bases')
+    assert.deepEqual(more, [])
+    assert.deepEqual([shown?.name, shown?.digest, shown?.max_context, shown?.licence], [base.name, base.digest, 64, 'Apache-2.0'])
+    assert.deepEqual((await caller.get(`/v1/bases/${base.name}`)).body, shown)
+    assert.deepEqual((await caller.get(`/v1/bases/${base.digest}`)).body, shown)
     assert.deepEqual(refusal(await caller.get('/v1/bases/gpt-5')), { status: 404, code: 'base_not_found', param: 'base' })
   })
 })

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict'
 import { after, before, suite, test } from 'node:test'
 import { RecipeRequestSchema } from '../../../src/training/job.js'
-import { receivedEvents } from '../server-sent-events.js'
+import type { File, Job, List } from '../answers.js'
+import { type ReceivedJobEvent, receivedEvents } from '../server-sent-events.js'
 import { type Answer, type Caller, openTestbed, refusal, type Testbed } from '../testbed.js'
 
 const rows = Array.from({ length: 40 }, (_, index) => JSON.stringify({ input: `text ${index}`, target: index % 2 === 0 ? 'no' : 'yes', label: index % 2 })).join('\n')
@@ -24,19 +25,21 @@ suite('/v1/training-jobs', () => {
   after(async () => await bed.close())
 
   async function upload (content: string, as: Caller = caller): Promise<string> {
-    const { body, status } = await as.post('/v1/files', content, { 'content-type': 'application/jsonl' })
+    const { body, status } = await as.post<File>('/v1/files', content, { 'content-type': 'application/jsonl' })
     assert.equal(status, 201)
     return body.id
   }
 
-  async function follow (job: string, lastEventId?: string): Promise<Response> {
-    return await fetch(`${await bed.listen()}/v1/training-jobs/${job}/events`, {
+  async function follow (job: string, lastEventId?: string) {
+    const response = await fetch(`${await bed.listen()}/v1/training-jobs/${job}/events`, {
       headers: { authorization: `Bearer ${caller.secret}`, ...(lastEventId === undefined ? {} : { 'last-event-id': lastEventId }) }
     })
+    assert.equal(response.headers.get('content-type'), 'text/event-stream; charset=utf-8')
+    return receivedEvents<ReceivedJobEvent>(response)
   }
 
-  async function make (body: object, headers?: Record<string, string>): Promise<Answer> {
-    return await caller.post('/v1/training-jobs', body, headers)
+  async function make (body: object, headers?: Record<string, string>): Promise<Answer<Job>> {
+    return await caller.post<Job>('/v1/training-jobs', body, headers)
   }
 
   test('accepts a job and shows the completed recipe', async () => {
@@ -48,7 +51,7 @@ suite('/v1/training-jobs', () => {
     assert.deepEqual(method, { type: 'prefix-tuning', num_virtual_tokens: 16, init: { type: 'text' } })
     assert.deepEqual(Object.keys(recipe).sort(), Object.keys(RecipeRequestSchema.properties).sort())
     assert.deepEqual((await caller.get(`/v1/training-jobs/${id}`)).body, made.body)
-    assert.ok((await caller.get('/v1/training-jobs')).body.data.some((job: { id: string }) => job.id === id))
+    assert.ok((await caller.get<List<Job>>('/v1/training-jobs')).body.data.some(job => job.id === id))
   })
 
   test('takes method, recipe, validation file and alias', async () => {
@@ -124,7 +127,7 @@ suite('/v1/training-jobs', () => {
 
   test('cancels once', async () => {
     const { body } = await make({ task: 'yesno', training_file: file })
-    const cancelled = await caller.post(`/v1/training-jobs/${body.id}/cancel`)
+    const cancelled = await caller.post<Job>(`/v1/training-jobs/${body.id}/cancel`)
     assert.deepEqual([cancelled.status, cancelled.body.state], [200, 'cancelled'])
     const again = refusal(await caller.post(`/v1/training-jobs/${body.id}/cancel`))
     assert.deepEqual([again.status, again.code], [409, 'job_not_cancellable'])
@@ -146,15 +149,13 @@ suite('/v1/training-jobs', () => {
     test('arrive as they happen and end with the job; a reconnected client goes on behind its last one', async () => {
       const { body } = await make({ task: 'yesno', training_file: file })
       const seen: Array<{ id: string | null, event: string }> = []
-      const response = await follow(body.id)
-      assert.equal(response.headers.get('content-type'), 'text/event-stream; charset=utf-8')
-      for await (const event of receivedEvents(response)) {
+      for await (const event of await follow(body.id)) {
         seen.push({ id: event.id, event: event.event })
         if (seen.length === 1) {
           assert.deepEqual(event.data, { type: 'state', state: 'queued' })
           await bed.registry.setJobState(caller.tenant, body.id, 'running')
         }
-        if (event.data.state === 'running') await bed.registry.appendJobEvent(caller.tenant, body.id, step(1))
+        if (event.data.type === 'state' && event.data.state === 'running') await bed.registry.appendJobEvent(caller.tenant, body.id, step(1))
         if (event.event === 'step') {
           assert.deepEqual(event.data, step(1))
           await bed.registry.setJobState(caller.tenant, body.id, 'succeeded')
@@ -163,7 +164,7 @@ suite('/v1/training-jobs', () => {
       assert.deepEqual(seen.map(({ event }) => event), ['state', 'state', 'step', 'state'])
 
       const rest = []
-      for await (const event of receivedEvents(await follow(body.id, seen[1]?.id ?? ''))) rest.push({ id: event.id, event: event.event })
+      for await (const event of await follow(body.id, seen[1]?.id ?? '')) rest.push({ id: event.id, event: event.event })
       assert.deepEqual(rest, seen.slice(2))
     })
 
@@ -180,8 +181,8 @@ suite('/v1/training-jobs', () => {
     const other = await openTestbed()
     const follower = await other.caller()
     await follower.post('/v1/tasks', { name: 'writer', kind: 'generation' })
-    const { body: { id: training } } = await follower.post('/v1/files', rows, { 'content-type': 'application/jsonl' })
-    const { body } = await follower.post('/v1/training-jobs', { task: 'writer', training_file: training })
+    const { body: { id: training } } = await follower.post<File>('/v1/files', rows, { 'content-type': 'application/jsonl' })
+    const { body } = await follower.post<Job>('/v1/training-jobs', { task: 'writer', training_file: training })
     const response = await fetch(`${await other.listen()}/v1/training-jobs/${body.id}/events`, { headers: { authorization: `Bearer ${follower.secret}` } })
     const events = receivedEvents(response)
     await events.next()

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
 import { after, before, suite, test } from 'node:test'
+import type { Alias, AliasMove, List, Version } from '../answers.js'
 import { type Caller, openTestbed, refusal, type Testbed } from '../testbed.js'
 
 suite('versions and aliases of a task', () => {
@@ -19,9 +20,9 @@ suite('versions and aliases of a task', () => {
   after(async () => await bed.close())
 
   test('lists versions and shows one', async () => {
-    const { body } = await caller.get('/v1/tasks/writer/versions')
-    assert.deepEqual(body.data.map((version: { version: number }) => version.version).sort(), [1, 2, 3])
-    const one = await caller.get('/v1/tasks/writer/versions/2')
+    const { body } = await caller.get<List<Version>>('/v1/tasks/writer/versions')
+    assert.deepEqual(body.data.map(version => version.version).sort(), [1, 2, 3])
+    const one = await caller.get<Version>('/v1/tasks/writer/versions/2')
     const { created_at: _, digest, ...rest } = one.body
     assert.match(digest, /^sha256:[0-9a-f]{64}$/)
     assert.deepEqual(rest, { version: 2, method: 'prefix-tuning', num_virtual_tokens: 16, metrics: { accuracy: 0.9 }, job: null })
@@ -49,25 +50,25 @@ suite('versions and aliases of a task', () => {
   })
 
   test('moves an alias only when nobody moved it meanwhile', async () => {
-    const seen = await caller.get(`${aliases}/production`)
+    const seen = await caller.get<Alias>(`${aliases}/production`)
     assert.deepEqual([seen.body.version, seen.headers.etag], [3, `"${seen.body.etag}"`])
-    const moved = await caller.send('PUT', `${aliases}/production`, { version: 1 }, { 'if-match': seen.headers.etag ?? '' })
+    const moved = await caller.send<Alias>('PUT', `${aliases}/production`, { version: 1 }, { 'if-match': seen.headers.etag ?? '' })
     assert.deepEqual([moved.status, moved.body.version], [200, 1])
     assert.notEqual(moved.headers.etag, seen.headers.etag)
     const late = await caller.send('PUT', `${aliases}/production`, { version: 2 }, { 'if-match': seen.headers.etag ?? '' })
     assert.deepEqual([refusal(late).status, refusal(late).code, late.headers.etag], [412, 'alias_moved', moved.headers.etag])
-    assert.equal((await caller.get(`${aliases}/production`)).body.version, 1)
+    assert.equal((await caller.get<Alias>(`${aliases}/production`)).body.version, 1)
   })
 
   test('rolls back, and tells where it pointed', async () => {
     await caller.send('PUT', `${aliases}/staging`, { version: 2 })
     await caller.send('PUT', `${aliases}/staging`, { version: 3 })
-    const back = await caller.post(`${aliases}/staging/rollback`)
+    const back = await caller.post<Alias>(`${aliases}/staging/rollback`)
     assert.deepEqual([back.status, back.body.version], [200, 2])
-    const { body } = await caller.get(`${aliases}/staging/history`)
-    assert.deepEqual(body.data.map(({ from, to }: { from: number | null, to: number }) => [from, to]), [[3, 2], [2, 3], [null, 2]])
-    assert.ok(body.data.every(({ by }: { by: string }) => by.startsWith('key_')))
-    assert.deepEqual((await caller.get(aliases)).body.data.map(({ alias }: { alias: string }) => alias).sort(), ['production', 'staging'])
+    const { body } = await caller.get<List<AliasMove>>(`${aliases}/staging/history`)
+    assert.deepEqual(body.data.map(({ from, to }) => [from, to]), [[3, 2], [2, 3], [null, 2]])
+    assert.ok(body.data.every(({ by }) => by.startsWith('key_')))
+    assert.deepEqual((await caller.get<List<Alias>>(aliases)).body.data.map(({ alias }) => alias).sort(), ['production', 'staging'])
   })
 
   test('refuses bad moves with code and field', async () => {
