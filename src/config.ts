@@ -37,6 +37,7 @@ export const ConfigSchema = Type.Object({
   KV_SLOTS: Type.Integer({ default: 16, minimum: 1, maximum: 512, description: 'sequences that decode at once' }),
   MAX_CONTEXT: Type.Integer({ default: 1024, minimum: 16, maximum: 131072, description: 'positions of a slot, prompt and answer together; capped by the base' }),
   PROMPT_CACHE_BYTES: Type.Integer({ default: 512 * 1024 * 1024, minimum: 1024 * 1024, description: 'compiled prefixes kept in memory' }),
+  PROMPT_EMBEDDING_BYTES: Type.Integer({ default: 768 * 1024 * 1024, minimum: 1024 * 1024, description: 'embeddings kept in memory, from which prefixes that were evicted are compiled again' }),
   MAX_QUEUE: Type.Integer({ default: 256, minimum: 0, description: 'requests that wait for a slot before 503' }),
   MAX_FILE_BYTES: Type.Integer({ default: 100 * 1024 * 1024, minimum: 1024, description: 'largest JSONL upload' }),
   SERVING_GRAPH: Type.Union([Type.Literal('w8a8'), Type.Literal('float32')], { default: 'w8a8', description: 'number format of the serving graph' }),

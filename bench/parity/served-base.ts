@@ -80,7 +80,7 @@ export class ServedBase {
       recorder = new Recorder(await openEngine({ ...options, maxHiddenRows: Math.max(options.positions, options.slots) }, reason => { throw reason }))
       return recorder
     }
-    const settings = { format: 'float32', slots: SLOTS, maxContext: LONGEST_CONTEXT, maxWaiting: 1024, promptCacheBytes: 2 ** 26, threads: 1 } as const
+    const settings = { format: 'float32', slots: SLOTS, maxContext: LONGEST_CONTEXT, maxWaiting: 1024, promptCacheBytes: 2 ** 26, promptEmbeddingBytes: 2 ** 26, threads: 1 } as const
     const running = await startService(base, store, settings, pino({ level: 'silent' }), open)
     return new ServedBase(base, await loadTokenizer(base.folder), running, recorder!, artifacts)
   }

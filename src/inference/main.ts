@@ -19,6 +19,7 @@ import { openStores, storePlace } from '../registry/store/open-stores.js'
 import { advertisedUrl, type InferenceAddress, listenAddress } from './client-address.js'
 import { measureReplicas } from './client-metrics.js'
 import { openEngine } from './engine/open-engine.js'
+import { NO_PROMPTS } from './protocol.js'
 import { followPublishedVersions } from './published-versions.js'
 import { Registration } from './registration.js'
 import { createInferenceServer, type Backend } from './server.js'
@@ -77,7 +78,7 @@ function register (redis: Redis, id: string, config: Config, address: InferenceA
 function settingsOf (config: Config): ServiceSettings {
   return {
     format: config.SERVING_GRAPH, slots: config.KV_SLOTS, maxContext: config.MAX_CONTEXT, maxWaiting: config.MAX_QUEUE,
-    promptCacheBytes: config.PROMPT_CACHE_BYTES, threads: config.INFERENCE_THREADS || availableParallelism()
+    promptCacheBytes: config.PROMPT_CACHE_BYTES, promptEmbeddingBytes: config.PROMPT_EMBEDDING_BYTES, threads: config.INFERENCE_THREADS || availableParallelism()
   }
 }
 
@@ -103,7 +104,7 @@ function starting (base: Base, config: Config): Backend {
     status: () => ({
       ready: false, base: manifest.digest, servingGraph: manifest.serving[format].digest, format, engine: 'c-api',
       maxContext: Math.min(config.MAX_CONTEXT, manifest.config.contextLength), slots: config.KV_SLOTS,
-      running: 0, waiting: 0, promptsCached: 0, promptCacheBytes: 0, stepsTotal: 0, tokensTotal: 0
+      running: 0, waiting: 0, ...NO_PROMPTS, stepsTotal: 0, tokensTotal: 0
     })
   }
 }

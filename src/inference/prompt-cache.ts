@@ -1,76 +1,114 @@
 /**
- * Compiled prompts by artifact digest, within a bound of bytes. A digest names bytes, never a name a client chose, so
- * an entry can not be stale.
+ * The prompts that are in memory, in two tiers, each within its bound of bytes: compiled prefixes, ready to be copied
+ * into a slot; and embeddings, twenty times smaller, from which a prefix that was evicted is compiled again without
+ * asking the store. Both are filled by requests and announcements: what else lies in the store may be of another base or
+ * long superseded, and only the registry, which this process does not read, could tell.
+ *
+ * Prefix tuning learns the keys and values themselves, so its prompts live in the upper tier alone, and come from the
+ * store again when they were evicted: that takes less time than a compilation.
  */
 import type { Digest } from '../digest.js'
-import { bytesOf, type CompiledPrompt } from './compiled-prompt.js'
+import { BoundedCache, type Pinned } from './bounded-cache.js'
+import { bytesOfCompiled, bytesOfEmbeddings, type CompiledPrompt, type PromptEmbeddings } from './compiled-prompt.js'
+import type { PromptCounts } from './protocol.js'
+import { SingleFlight } from './single-flight.js'
 
-export interface PinnedPrompt {
-  readonly prompt: CompiledPrompt
-  /** It may be evicted again. Releasing twice is harmless. */
-  release (): void
+/** Steps run in the same small pool of threads as file reads: many cold prompts must not stand in a step's way. */
+const LOADS_AT_ONCE = 2
+
+/** In use by a request. */
+export type PinnedPrompt = Pinned<CompiledPrompt>
+
+export interface PromptCacheOptions {
+  /** Bytes of compiled prompts. */
+  readonly compiledBytes: number
+  /** Bytes of embeddings. */
+  readonly embeddingBytes: number
+  /** Bytes of the prefix of that many virtual tokens. */
+  readonly prefixBytes: (virtualTokens: number) => number
+  /** From the store; what is left to compute of it is `compile`. */
+  readonly load: (digest: Digest) => Promise<PromptEmbeddings | CompiledPrompt>
+  /** Embeddings [P, hidden] -> keys and values, when it is the turn of `arrival`, as `StepLoop.compile`. */
+  readonly compile: (embeddings: Float32Array, arrival: number) => Promise<Float32Array>
 }
 
-interface Entry { readonly prompt: CompiledPrompt, pins: number }
-
 export class PromptCache {
-  readonly #limit: number
-  readonly #load: (digest: Digest, arrival: number) => Promise<CompiledPrompt>
-  /** Least recently used first. */
-  readonly #entries = new Map<Digest, Entry>()
-  readonly #loading = new Map<Digest, Promise<Entry>>()
-  #bytes = 0
+  readonly #options: PromptCacheOptions
+  readonly #compiled: BoundedCache<CompiledPrompt>
+  readonly #embeddings: BoundedCache<PromptEmbeddings>
+  readonly #loading = new SingleFlight<PromptEmbeddings | CompiledPrompt>(LOADS_AT_ONCE)
+  readonly #making = new SingleFlight<CompiledPrompt>(Infinity)
+  #hits = 0
+  #misses = 0
+  #embeddingHits = 0
+  #embeddingMisses = 0
+  #compiles = 0
+  #tokensPrefilled = 0
 
-  /** @param limit bytes; only prompts in use at one moment may exceed it together */
-  constructor (limit: number, load: (digest: Digest, arrival: number) => Promise<CompiledPrompt>) {
-    this.#limit = limit
-    this.#load = load
+  constructor (options: PromptCacheOptions) {
+    this.#options = options
+    this.#compiled = new BoundedCache(options.compiledBytes, bytesOfCompiled)
+    this.#embeddings = new BoundedCache(options.embeddingBytes, bytesOfEmbeddings)
   }
 
-  get size (): number { return this.#entries.size }
-  get bytes (): number { return this.#bytes }
+  get counts (): PromptCounts {
+    return {
+      promptsCached: this.#compiled.size,
+      promptCacheBytes: this.#compiled.bytes,
+      promptEmbeddings: this.#embeddings.size,
+      promptEmbeddingBytes: this.#embeddings.bytes,
+      promptHitsTotal: this.#hits,
+      promptMissesTotal: this.#misses,
+      promptEmbeddingHitsTotal: this.#embeddingHits,
+      promptEmbeddingMissesTotal: this.#embeddingMisses,
+      promptCompilesTotal: this.#compiles,
+      promptTokensPrefilledTotal: this.#tokensPrefilled
+    }
+  }
 
   /**
-   * The prompt, loaded at most once however many ask at the same time. A failed load is not remembered.
+   * The prompt, loaded and compiled at most once however many ask at the same time. A failure is not remembered.
    * @param arrival whose turn it is when the prompt must be compiled
    */
   async acquire (digest: Digest, arrival: number): Promise<PinnedPrompt> {
-    const entry = this.#entries.get(digest) ?? await this.#loadOnce(digest, arrival)
-    entry.pins++
-    this.#touch(digest, entry)
-    let held = true
-    return {
-      prompt: entry.prompt,
-      release: () => {
-        if (!held) return
-        held = false
-        entry.pins--
-        this.#evict()
-      }
+    const warm = this.#compiled.pin(digest)
+    if (warm !== null) {
+      this.#hits++
+      return warm
     }
+    this.#misses++
+    return this.#compiled.add(digest, await this.#making.run(digest, async () => await this.#made(await this.#loaded(digest), arrival)))
   }
 
-  #loadOnce (digest: Digest, arrival: number): Promise<Entry> {
-    const known = this.#loading.get(digest)
-    if (known !== undefined) return known
-    const loading = this.#load(digest, arrival).then(prompt => ({ prompt, pins: 0 })).finally(() => this.#loading.delete(digest))
-    this.#loading.set(digest, loading)
-    return loading
+  /** Before anyone asks for it: its embeddings, and compiled as well where that evicts nothing. */
+  async preload (digest: Digest, arrival: number): Promise<void> {
+    if (this.#compiled.has(digest)) return
+    const loaded = await this.#loaded(digest)
+    if (!this.#compiled.hasRoom(this.#options.prefixBytes(loaded.virtualTokens))) return
+    this.#compiled.add(digest, await this.#making.run(digest, async () => await this.#made(loaded, arrival))).release()
   }
 
-  /** Most recently used from now on; back in the cache if it was evicted between loading and use. */
-  #touch (digest: Digest, entry: Entry): void {
-    if (!this.#entries.delete(digest)) this.#bytes += bytesOf(entry.prompt)
-    this.#entries.set(digest, entry)
-    this.#evict()
-  }
-
-  #evict (): void {
-    for (const [digest, entry] of this.#entries) {
-      if (this.#bytes <= this.#limit) return
-      if (entry.pins > 0) continue
-      this.#entries.delete(digest)
-      this.#bytes -= bytesOf(entry.prompt)
+  async #loaded (digest: Digest): Promise<PromptEmbeddings | CompiledPrompt> {
+    const known = this.#embeddings.pin(digest)
+    if (known !== null) {
+      this.#embeddingHits++
+      known.release()
+      return known.value
     }
+    this.#embeddingMisses++
+    return await this.#loading.run(digest, async () => {
+      const loaded = await this.#options.load(digest)
+      if ('embeddings' in loaded) this.#embeddings.add(digest, loaded).release()
+      return loaded
+    })
+  }
+
+  async #made (loaded: PromptEmbeddings | CompiledPrompt, arrival: number): Promise<CompiledPrompt> {
+    if ('prefix' in loaded) return loaded
+    const { digest, virtualTokens, labels, embeddings } = loaded
+    const prefix = await this.#options.compile(embeddings, arrival)
+    this.#compiles++
+    this.#tokensPrefilled += virtualTokens
+    return { digest, virtualTokens, labels, prefix }
   }
 }

@@ -1,4 +1,4 @@
-/** From an artifact to its serving form: verified bytes, checked numbers, then keys and values for this serving graph. */
+/** From an artifact to what is kept of it in memory: verified bytes, checked numbers, in the space of this serving graph. */
 import type { Digest } from '../digest.js'
 import { ServiceError } from '../errors.js'
 import type { BaseManifest, ServingFormat } from '../model/base.js'
@@ -6,7 +6,7 @@ import { rotateRows } from '../model/rotate.js'
 import type { SoftPrompt } from '../prompt/artifact.js'
 import { readArtifact } from '../prompt/artifact-files.js'
 import type { ArtifactStore } from '../registry/store/artifact-store.js'
-import type { CompiledPrompt } from './compiled-prompt.js'
+import type { CompiledPrompt, PromptEmbeddings } from './compiled-prompt.js'
 
 export interface PromptLoaderOptions {
   readonly store: Pick<ArtifactStore, 'get'>
@@ -18,8 +18,6 @@ export interface PromptLoaderOptions {
   readonly headRows: (ids: readonly number[]) => Promise<Float32Array>
   /** [hidden] */
   readonly finalNormGain: Float32Array
-  /** Embeddings [P, hidden] in the graph's residual space -> their keys and values, as `StepLoop.compile`. */
-  readonly compile: (embeddings: Float32Array, arrival: number) => Promise<Float32Array>
 }
 
 export class PromptLoader {
@@ -29,21 +27,19 @@ export class PromptLoader {
     this.#options = options
   }
 
-  /** @throws ServiceError `version_not_found`, `artifact_corrupt`, `malformed_artifact`, `not_finite`, `wrong_base`, `context_too_long` */
-  async load (digest: Digest, arrival: number): Promise<CompiledPrompt> {
-    const { store, manifest, maxContext } = this.#options
-    const prompt = readArtifact(await store.get(digest), { base: manifest.digest, config: manifest.config })
-    const { numVirtualTokens } = prompt.manifest
-    if (numVirtualTokens >= maxContext) throw new ServiceError('context_too_long', `${numVirtualTokens} virtual tokens, limit ${maxContext}`, { param: 'prompt' })
-    const labels = await this.#labels(prompt)
-    return { digest, virtualTokens: numVirtualTokens, prefix: await this.#prefix(prompt, arrival), labels }
-  }
-
-  async #prefix ({ manifest: { method, numVirtualTokens }, embeddings }: SoftPrompt, arrival: number): Promise<Float32Array> {
-    const { config } = this.#options.manifest
+  /**
+   * Prefix tuning has learned keys and values, so of it nothing is left to compute.
+   * @throws ServiceError `version_not_found`, `artifact_corrupt`, `malformed_artifact`, `not_finite`, `wrong_base`, `context_too_long`
+   */
+  async load (digest: Digest): Promise<PromptEmbeddings | CompiledPrompt> {
+    const { store, manifest: { digest: base, config }, maxContext } = this.#options
+    const prompt = readArtifact(await store.get(digest), { base, config })
+    const { method, numVirtualTokens: virtualTokens } = prompt.manifest
+    if (virtualTokens >= maxContext) throw new ServiceError('context_too_long', `${virtualTokens} virtual tokens, limit ${maxContext}`, { param: 'prompt' })
+    const known = { digest, virtualTokens, labels: await this.#labels(prompt) }
     switch (method) {
-      case 'prefix-tuning': return prefixOf(embeddings, numVirtualTokens, config.numLayers * 2 * config.numKvHeads, config.headSize)
-      case 'prompt-tuning': return await this.#options.compile(this.#rotated(embeddings), arrival)
+      case 'prefix-tuning': return { ...known, prefix: prefixOf(prompt.embeddings, virtualTokens, config.numLayers * 2 * config.numKvHeads, config.headSize) }
+      case 'prompt-tuning': return { ...known, embeddings: this.#rotated(prompt.embeddings) }
     }
   }
 

@@ -83,7 +83,32 @@ export interface StatusReport extends ServiceStatus {
   readonly id: string
 }
 
-export interface ServiceStatus {
+/** Of the prompts in memory. Totals count since the start of the process. */
+export interface PromptCounts {
+  /** Compiled ones, and their bytes. */
+  readonly promptsCached: number
+  readonly promptCacheBytes: number
+  /** Those whose embeddings are kept to compile them again, and their bytes. */
+  readonly promptEmbeddings: number
+  readonly promptEmbeddingBytes: number
+  /** Requests that found their prompt compiled, and that did not. */
+  readonly promptHitsTotal: number
+  readonly promptMissesTotal: number
+  /** Prompts made ready from embeddings in memory, and from the store. */
+  readonly promptEmbeddingHitsTotal: number
+  readonly promptEmbeddingMissesTotal: number
+  readonly promptCompilesTotal: number
+  /** Virtual tokens that went through the model. */
+  readonly promptTokensPrefilledTotal: number
+}
+
+/** Before the first prompt. */
+export const NO_PROMPTS: PromptCounts = {
+  promptsCached: 0, promptCacheBytes: 0, promptEmbeddings: 0, promptEmbeddingBytes: 0, promptHitsTotal: 0, promptMissesTotal: 0,
+  promptEmbeddingHitsTotal: 0, promptEmbeddingMissesTotal: 0, promptCompilesTotal: 0, promptTokensPrefilledTotal: 0
+}
+
+export interface ServiceStatus extends PromptCounts {
   readonly ready: boolean
   readonly base: Digest
   readonly servingGraph: Digest
@@ -94,8 +119,6 @@ export interface ServiceStatus {
   readonly slots: number
   readonly running: number
   readonly waiting: number
-  readonly promptsCached: number
-  readonly promptCacheBytes: number
   readonly stepsTotal: number
   readonly tokensTotal: number
 }

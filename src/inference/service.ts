@@ -58,7 +58,7 @@ export class InferenceService {
       signal.throwIfAborted()
       const maxTokens = this.#roomFor(request, pinned)
       const sequence = new Sequence({
-        arrival, request, prompt: pinned?.prompt ?? null, maxTokens, arrivedAt, emit,
+        arrival, request, prompt: pinned?.value ?? null, maxTokens, arrivedAt, emit,
         onEnd: () => {
           signal.removeEventListener('abort', cancel)
           leave()
@@ -74,10 +74,9 @@ export class InferenceService {
     }
   }
 
-  /** Compile a prompt before anyone asks for it. @throws ServiceError as `submit` */
+  /** Make a prompt ready before anyone asks for it, as far as memory lasts. @throws ServiceError as `submit` */
   async preload (prompt: Digest): Promise<void> {
-    const pinned = await this.#options.prompts.acquire(prompt, this.#arrivals++)
-    pinned.release()
+    await this.#options.prompts.preload(prompt, this.#arrivals++)
   }
 
   status (): ServiceStatus {
@@ -92,8 +91,7 @@ export class InferenceService {
       slots: loop.schedule.slots,
       running: loop.schedule.rows.length,
       waiting: loop.schedule.waiting.length + this.#loading,
-      promptsCached: prompts.size,
-      promptCacheBytes: prompts.bytes,
+      ...prompts.counts,
       stepsTotal: loop.stepsTotal,
       tokensTotal: loop.tokensTotal
     }
@@ -132,8 +130,8 @@ export class InferenceService {
   /** Tokens that may be generated: the request's own limit or what the slot leaves. */
   #roomFor ({ inputIds, work }: SequenceRequest, pinned: PinnedPrompt | null): number {
     const { maxContext } = this.#options
-    if (work.kind === 'classify' && pinned!.prompt.labels === null) throw new ServiceError('invalid_request', 'this prompt was trained for generation and has no labels', { param: 'work/kind' })
-    const virtualTokens = pinned?.prompt.virtualTokens ?? 0
+    if (work.kind === 'classify' && pinned!.value.labels === null) throw new ServiceError('invalid_request', 'this prompt was trained for generation and has no labels', { param: 'work/kind' })
+    const virtualTokens = pinned?.value.virtualTokens ?? 0
     const room = maxContext - virtualTokens - inputIds.length
     if (room < (work.kind === 'classify' ? 0 : 1)) {
       const answer = work.kind === 'classify' ? '' : ' and no room for an answer'

@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import type { Logger } from 'pino'
 import { BASE_FILES, type Base, type ServingFormat } from '../model/base.js'
 import type { ArtifactStore } from '../registry/store/artifact-store.js'
-import { arenaBytes } from './arena.js'
+import { arenaBytes, prefixLength } from './arena.js'
 import type { Engine, EngineOptions } from './engine/engine.js'
 import { HeadRows } from './head-rows.js'
 import { PromptCache } from './prompt-cache.js'
@@ -19,7 +19,10 @@ export interface ServiceSettings {
   readonly maxContext: number
   /** Sequences that wait before new ones are refused. */
   readonly maxWaiting: number
+  /** Of compiled prompts. */
   readonly promptCacheBytes: number
+  /** Of the embeddings that prompts are compiled from. */
+  readonly promptEmbeddingBytes: number
   /** Intra-op threads, at least 1. */
   readonly threads: number
 }
@@ -44,18 +47,21 @@ export async function startService (base: Base, artifacts: Pick<ArtifactStore, '
   const engine = await open({ file: join(base.folder, BASE_FILES.serving[format]), config, slots: slots + 1, positions: maxContext, threads })
   logger.info({
     base: manifest.name, digest: manifest.digest, format, attention, engine: engine.kind, threads, slots, maxContext,
-    arenaBytes: arenaBytes(engine.arena.shape), promptCacheBytes: settings.promptCacheBytes, loadMs: Math.round(performance.now() - startedAt)
+    arenaBytes: arenaBytes(engine.arena.shape), promptCacheBytes: settings.promptCacheBytes, promptEmbeddingBytes: settings.promptEmbeddingBytes, loadMs: Math.round(performance.now() - startedAt)
   }, 'serving graph loaded')
   const loop = new StepLoop({
     engine, hiddenSize: config.hiddenSize, vocabSize: config.vocabSize, slots, maxWaiting: settings.maxWaiting, scrub: attention === 'plain',
     onStepFailure: error => logger.error({ err: error }, 'a step failed')
   })
   const loader = new PromptLoader({
-    store: artifacts, manifest, format, maxContext,
-    headRows: ids => headRows.read(ids), finalNormGain: await headRows.finalNormGain(),
+    store: artifacts, manifest, format, maxContext, headRows: ids => headRows.read(ids), finalNormGain: await headRows.finalNormGain()
+  })
+  const prompts = new PromptCache({
+    compiledBytes: settings.promptCacheBytes, embeddingBytes: settings.promptEmbeddingBytes,
+    prefixBytes: virtualTokens => prefixLength(engine.arena.shape, virtualTokens) * Float32Array.BYTES_PER_ELEMENT,
+    load: digest => loader.load(digest),
     compile: (embeddings, arrival) => loop.compile(embeddings, arrival)
   })
-  const prompts = new PromptCache(settings.promptCacheBytes, (digest, arrival) => loader.load(digest, arrival))
   const service = new InferenceService({ manifest, format, engine: engine.kind, maxContext, loop, prompts, logger })
   return {
     service,

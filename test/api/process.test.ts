@@ -8,7 +8,7 @@ import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { after, before, suite, test } from 'node:test'
 import { fileURLToPath } from 'node:url'
-import type { SequenceEvent, SequenceRequest, StatusReport } from '../../src/inference/protocol.js'
+import { NO_PROMPTS, type SequenceEvent, type SequenceRequest, type StatusReport } from '../../src/inference/protocol.js'
 import { type BaseManifest, BASE_FILES } from '../../src/model/base.js'
 import { RedisRegistry } from '../../src/registry/redis-registry.js'
 import { openStores } from '../../src/registry/store/open-stores.js'
@@ -21,7 +21,7 @@ const manifest: BaseManifest = { ...base, config: { ...base.config, vocabSize: 3
 
 const STATUS: StatusReport = {
   id: 'the one', ready: true, base: manifest.digest, servingGraph: manifest.serving.w8a8.digest, format: 'w8a8', engine: 'c-api',
-  maxContext: 16_384, slots: 16, running: 0, waiting: 0, promptsCached: 0, promptCacheBytes: 0, stepsTotal: 0, tokensTotal: 0
+  maxContext: 16_384, slots: 16, running: 0, waiting: 0, ...NO_PROMPTS, stepsTotal: 0, tokensTotal: 0
 }
 
 suite('the api process', () => {

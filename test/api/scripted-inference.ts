@@ -1,6 +1,6 @@
 import { digestOf } from '../../src/digest.js'
 import type { InferenceClient, ReplicaStatus } from '../../src/inference/client-contract.js'
-import type { SequenceEvent, SequenceRequest } from '../../src/inference/protocol.js'
+import { NO_PROMPTS, type SequenceEvent, type SequenceRequest } from '../../src/inference/protocol.js'
 import { byteTokenizer } from './byte-tokenizer.js'
 
 const timing = { queueMs: 1, prefillMs: 2, decodeMs: 3 }
@@ -43,7 +43,7 @@ export class ScriptedInference implements InferenceClient {
   replicas (): ReplicaStatus[] {
     if (!this.answers) return [{ url: 'unix:/one.sock', status: null }]
     const digest = digestOf('graph')
-    const status = { id: 'one', ready: this.ready, base: digest, servingGraph: digest, format: 'float32', engine: 'stock', maxContext: 64, slots: 4, running: 0, waiting: 0, promptsCached: 0, promptCacheBytes: 0, stepsTotal: 7, tokensTotal: 9 } as const
+    const status = { id: 'one', ready: this.ready, base: digest, servingGraph: digest, format: 'float32', engine: 'stock', maxContext: 64, slots: 4, running: 0, waiting: 0, ...NO_PROMPTS, stepsTotal: 7, tokensTotal: 9 } as const
     return [{ url: 'unix:/one.sock', status }]
   }
 

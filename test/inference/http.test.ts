@@ -10,14 +10,14 @@ import { after, afterEach, beforeEach, suite, test } from 'node:test'
 import { pino } from 'pino'
 import { ServiceError } from '../../src/errors.js'
 import { ReplicaClient, ReplicaFailure } from '../../src/inference/client.js'
-import type { SequenceEvent, SequenceRequest, StatusReport } from '../../src/inference/protocol.js'
+import { NO_PROMPTS, type SequenceEvent, type SequenceRequest, type StatusReport } from '../../src/inference/protocol.js'
 import { createInferenceServer, type Backend } from '../../src/inference/server.js'
 import { digestOf } from '../../src/digest.js'
 import { generate } from './tiny-service.js'
 
 const STATUS: StatusReport = {
   id: 'one', ready: true, base: digestOf('base'), servingGraph: digestOf('graph'), format: 'w8a8', engine: 'c-api', maxContext: 64, slots: 2,
-  running: 1, waiting: 0, promptsCached: 3, promptCacheBytes: 100, stepsTotal: 7, tokensTotal: 5
+  running: 1, waiting: 0, ...NO_PROMPTS, promptsCached: 3, promptCacheBytes: 100, stepsTotal: 7, tokensTotal: 5
 }
 const FINISHED: SequenceEvent = { type: 'finished', reason: 'stop', virtualTokens: 0, timing: { queueMs: 0, prefillMs: 1, decodeMs: 2 } }
 const token = (id: number): SequenceEvent => ({ type: 'token', id })

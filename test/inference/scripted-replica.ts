@@ -5,7 +5,7 @@ import { rm } from 'node:fs/promises'
 import { pino } from 'pino'
 import { digestOf } from '../../src/digest.js'
 import { type Backend, createInferenceServer } from '../../src/inference/server.js'
-import type { SequenceEvent, SequenceRequest, ServiceStatus } from '../../src/inference/protocol.js'
+import { NO_PROMPTS, type SequenceEvent, type SequenceRequest, type ServiceStatus } from '../../src/inference/protocol.js'
 
 export const BASE = digestOf('the base')
 export const FINISHED: SequenceEvent = { type: 'finished', reason: 'stop', virtualTokens: 0, timing: { queueMs: 0, prefillMs: 1, decodeMs: 2 } }
@@ -16,7 +16,7 @@ export class ScriptedReplica {
   submit: Backend['submit'] = async (_request, _signal, emit) => emit(FINISHED)
   status: ServiceStatus = {
     ready: true, base: BASE, servingGraph: digestOf('graph'), format: 'w8a8', engine: 'c-api', maxContext: 64, slots: 4,
-    running: 0, waiting: 0, promptsCached: 0, promptCacheBytes: 0, stepsTotal: 0, tokensTotal: 0
+    running: 0, waiting: 0, ...NO_PROMPTS, stepsTotal: 0, tokensTotal: 0
   }
   #server: Server = createServer()
   #starts = 0

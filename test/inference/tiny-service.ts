@@ -15,7 +15,7 @@ import type { Method } from '../../src/prompt/methods.js'
 import { promptColumns } from '../../src/prompt/peft.js'
 import type { TaskSpec } from '../../src/prompt/task-spec.js'
 
-export const SETTINGS: ServiceSettings = { format: 'float32', slots: 8, maxContext: 640, maxWaiting: 64, promptCacheBytes: 2 ** 24, threads: 2 }
+export const SETTINGS: ServiceSettings = { format: 'float32', slots: 8, maxContext: 640, maxWaiting: 64, promptCacheBytes: 2 ** 24, promptEmbeddingBytes: 2 ** 24, threads: 2 }
 
 export class MemoryArtifacts {
   readonly #files = new Map<Digest, ArtifactFiles>()
