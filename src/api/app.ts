@@ -46,7 +46,7 @@ export async function buildApp (services: ApiServices): Promise<Application> {
     ajv: { customOptions: { removeAdditional: false, coerceTypes: false, useDefaults: false, allErrors: true } }
   }).withTypeProvider<TypeBoxTypeProvider>()
 
-  const metrics = createMetrics(services.metrics, services.inference)
+  const metrics = createMetrics(services.metrics, services.inference, registry)
   const methods = new AllowedMethods()
   const closing = new AbortController()
   const connections = new OpenConnections(app.server)

@@ -2,6 +2,7 @@
 import { Counter, Gauge, Histogram, type Registry as MetricsRegistry } from 'prom-client'
 import type { InferenceClient } from '../inference/client-contract.js'
 import { measureReplicas } from '../inference/client-metrics.js'
+import type { Registry } from '../registry/registry.js'
 
 export interface Metrics {
   /** @param route the pattern, never the path: names of tasks are no labels */
@@ -10,7 +11,7 @@ export interface Metrics {
 }
 
 /** Adds them to `registry`. */
-export function createMetrics (registry: MetricsRegistry, inference: InferenceClient): Metrics {
+export function createMetrics (registry: MetricsRegistry, inference: InferenceClient, jobs: Pick<Registry, 'countWaitingJobs'>): Metrics {
   const registers = [registry]
   const requests = new Histogram({
     name: 'permafrost_http_request_duration_seconds',
@@ -25,6 +26,18 @@ export function createMetrics (registry: MetricsRegistry, inference: InferenceCl
     help: 'Inference processes that are ready.',
     registers: [],
     collect () { this.set(inference.replicas().filter(({ status }) => status?.ready === true).length) }
+  }))
+  registry.registerMetric(new Gauge({
+    name: 'permafrost_jobs_waiting',
+    help: 'Training jobs that wait for a worker.',
+    registers: [],
+    async collect () {
+      // No number says more than an old one, and the rest of the scrape must not fail with Redis.
+      this.reset()
+      const count = await jobs.countWaitingJobs().catch(() => null)
+      if (count === null) this.remove()
+      else this.set(count)
+    }
   }))
   measureReplicas(registry, () => inference.replicas().map(({ url, status }) => ({ replica: url, status })))
   return {

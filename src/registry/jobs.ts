@@ -66,6 +66,10 @@ export async function listJobs (redis: Redis, tenant: string): Promise<JobRecord
   return records.filter(record => record !== null)
 }
 
+export async function countWaitingJobs (queue: Queue): Promise<number> {
+  return await queue.getJobCountByTypes('waiting', 'delayed')
+}
+
 export async function jobState (redis: Redis, tenant: string, id: string): Promise<JobState> {
   const [schema, state] = await redis.hmget(jobKey(tenant, id), 'schema', 'state')
   if (typeof schema !== 'string') throw jobNotFound(id)

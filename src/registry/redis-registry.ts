@@ -109,6 +109,7 @@ export class RedisRegistry implements Registry {
   async createJob (data: TrainingJobData): Promise<JobRecord> { return await answered(() => jobs.createJob(this.#redis, this.#queue, data)) }
   async getJob (tenant: string, id: string): Promise<JobRecord> { return await answered(() => jobs.getJob(this.#redis, tenant, id)) }
   async listJobs (tenant: string): Promise<JobRecord[]> { return await answered(() => jobs.listJobs(this.#redis, tenant)) }
+  async countWaitingJobs (): Promise<number> { return await answered(() => jobs.countWaitingJobs(this.#queue)) }
   async jobState (tenant: string, id: string): Promise<JobState> { return await answered(() => jobs.jobState(this.#redis, tenant, id)) }
   async setJobState (tenant: string, id: string, state: JobState, details: jobs.StateDetails = {}): Promise<boolean> { return await answered(() => jobs.setJobState(this.#redis, tenant, id, state, details)) }
   async cancelJob (tenant: string, id: string): Promise<JobRecord> { return await answered(() => jobs.cancelJob(this.#redis, this.#queue, tenant, id)) }

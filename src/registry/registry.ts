@@ -162,6 +162,8 @@ export interface Registry {
   getJob (tenant: string, id: string): Promise<JobRecord>
   /** Newest first, at most 1,000. */
   listJobs (tenant: string): Promise<JobRecord[]>
+  /** Of all tenants: jobs that no worker has taken yet, those put back for a while included. */
+  countWaitingJobs (): Promise<number>
   /** The state alone: cheap enough to ask between two steps. @throws job_not_found */
   jobState (tenant: string, id: string): Promise<JobState>
   /** Moves the state unless the job is final already; answers whether it did, and appends the `state` event. */

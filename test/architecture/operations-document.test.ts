@@ -26,7 +26,7 @@ suite('docs/operations.md', () => {
     const registries = Array.from({ length: 3 }, () => new MetricsRegistry())
     const [api, inference, worker] = registries as [MetricsRegistry, MetricsRegistry, MetricsRegistry]
     collectDefaultMetrics({ register: api })
-    createMetrics(api, new ScriptedInference())
+    createMetrics(api, new ScriptedInference(), { countWaitingJobs: async () => 0 })
     measureReplicas(inference, () => [])
     new JobMetrics(worker).started()
     const metrics = new Set(registries.flatMap(registry => registry.getMetricsAsArray().map(({ name }) => name)))

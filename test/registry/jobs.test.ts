@@ -72,6 +72,16 @@ suite('training jobs', () => {
     for (const id of ids) await bed.registry.cancelJob(tenant, id)
   })
 
+  test('are counted while no worker has taken them', async () => {
+    const before = await bed.registry.countWaitingJobs()
+    await bed.registry.createJob(job(tenant, 't', 'job_one'))
+    await bed.registry.createJob(job(tenant, 't', 'job_two'))
+    assert.equal(await bed.registry.countWaitingJobs(), before + 2)
+    await bed.registry.cancelJob(tenant, 'job_one')
+    assert.equal(await bed.registry.countWaitingJobs(), before + 1)
+    await bed.registry.cancelJob(tenant, 'job_two')
+  })
+
   test('that wait leave the queue when they are cancelled, once', async () => {
     await bed.registry.createJob(job(tenant, 't', 'job_wait'))
     const cancelled = await bed.registry.cancelJob(tenant, 'job_wait')
