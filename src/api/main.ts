@@ -57,6 +57,7 @@ export async function runApi (config: Config): Promise<void> {
         limits: {
           maxContext: Math.min(config.MAX_CONTEXT, base.manifest.config.contextLength),
           maxFileBytes: config.MAX_FILE_BYTES,
+          maxMicroBatchTokens: config.MAX_MICRO_BATCH_TOKENS,
           itemsAtOnce: config.KV_SLOTS
         },
         metrics: lifecycle.metrics,

@@ -17,6 +17,8 @@ export interface ApiLimits {
   /** Positions of a slot: virtual tokens, input and answer together. */
   readonly maxContext: number
   readonly maxFileBytes: number
+  /** Tokens of one backward pass that the workers have the memory for. */
+  readonly maxMicroBatchTokens: number
   /** Items of one `inputs` call that are in flight at once. */
   readonly itemsAtOnce: number
 }

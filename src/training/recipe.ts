@@ -43,6 +43,8 @@ export interface RecipeContext {
   readonly rows: number
   /** Positions the base takes, virtual tokens included; absent: no limit. */
   readonly contextLength?: number
+  /** Tokens of one backward pass that a worker has the memory for; absent: no limit. */
+  readonly maxMicroBatchTokens?: number
 }
 
 /** How many rows are split off for validation when no validation file is given: a tenth, at most 500, at least one. */
@@ -53,7 +55,8 @@ export function validationRows (rows: number): number {
 /**
  * Fill in the defaults of method and kind. `max_steps` follows from `epochs` and the other way round; given both, the
  * smaller run wins, and the recipe says both as they will happen.
- * @throws invalid_request when virtual tokens and `max_length` together exceed the base's context
+ * @throws invalid_request when virtual tokens and `max_length` together exceed the base's context, or when a backward pass
+ *   of `micro_batch_tokens` or of one row of `max_length` is more than a worker has the memory for
  */
 export function completeRecipe (request: Pick<TrainingJobRequest, 'method' | 'recipe'>, context: RecipeContext): { method: CompletedMethod, recipe: Recipe } {
   const type = request.method?.type ?? DEFAULT_METHOD
@@ -66,12 +69,17 @@ export function completeRecipe (request: Pick<TrainingJobRequest, 'method' | 're
   const optimizer = asked.optimizer ?? 'adamw'
   const batchSize = asked.batch_size ?? BATCH_SIZE[context.kind]
   const room = roomForText(method, asked, context.contextLength)
+  const memory = context.maxMicroBatchTokens ?? Infinity
+  for (const name of ['micro_batch_tokens', 'max_length'] as const) {
+    const tokens = asked[name]
+    if (tokens !== undefined && tokens > memory) throw new ServiceError('invalid_request', `${name} ${tokens}, limit ${memory}: the workers of this service have the memory for no more`, { param: `recipe/${name}` })
+  }
   const recipe: Recipe = {
     ...optimizerDefaults(optimizer, type),
     label_learning_rate: context.kind === 'classification' ? 5e-3 : 0,
     max_grad_norm: 1,
-    micro_batch_tokens: 1024,
-    max_length: Math.min(512, room),
+    micro_batch_tokens: Math.min(1024, memory),
+    max_length: Math.min(512, room, memory),
     token_dropout: TOKEN_DROPOUT[context.kind],
     evaluations: 4,
     patience: 0,

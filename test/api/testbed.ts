@@ -80,7 +80,7 @@ export async function openTestbed (options: { maxFileBytes?: number } = {}): Pro
     tokenizer: byteTokenizer,
     tokenizerPool: { encode: async (text, encodeOptions) => byteTokenizer.encode(text, encodeOptions) },
     chatPrompt: async message => `<begin>user: ${message}\nassistant:`,
-    limits: { maxContext: MAX_CONTEXT, maxFileBytes: options.maxFileBytes ?? 1024 * 1024, itemsAtOnce: 4 },
+    limits: { maxContext: MAX_CONTEXT, maxFileBytes: options.maxFileBytes ?? 1024 * 1024, maxMicroBatchTokens: 2048, itemsAtOnce: 4 },
     metrics: new MetricsRegistry(),
     stopping: new AbortController().signal,
     logger: pino({ level: 'trace' }, { write: (line: string) => { log.push(line) } })

@@ -89,6 +89,16 @@ suite('completeRecipe()', () => {
     assert.throws(() => completeRecipe({}, { kind: 'classification', rows: 100, contextLength: 20 }), { code: 'invalid_request', param: 'method/num_virtual_tokens' })
     assert.throws(() => completeRecipe({ recipe: { max_length: 500 } }, { kind: 'classification', rows: 100, contextLength: 512 }), { code: 'invalid_request', param: 'recipe/max_length' })
   })
+
+  test('asks for no more of a worker than it has the memory for', () => {
+    const context = { kind: 'classification', rows: 1_000, maxMicroBatchTokens: 256 } as const
+    const { recipe } = completeRecipe({}, context)
+    assert.deepEqual([recipe.micro_batch_tokens, recipe.max_length], [256, 256])
+    for (const name of ['micro_batch_tokens', 'max_length']) {
+      assert.throws(() => completeRecipe({ recipe: { [name]: 257 } }, context), { code: 'invalid_request', param: `recipe/${name}`, message: new RegExp(`${name} 257, limit 256`) })
+      assert.equal(completeRecipe({ recipe: { [name]: 256 } }, context).recipe.max_length, 256)
+    }
+  })
 })
 
 test('validationRows() is a tenth, at most 500', () => {

@@ -51,8 +51,8 @@ function toWire (job: JobRecord): Static<typeof JobSchema> {
 }
 
 /** @param closing fires when the process stops: streams that would last as long as their job end then */
-export function trainingJobRoutes (app: Application, services: Pick<ApiServices, 'registry' | 'objects' | 'base'>, closing: AbortSignal): void {
-  const { registry, base } = services
+export function trainingJobRoutes (app: Application, services: Pick<ApiServices, 'registry' | 'objects' | 'base' | 'limits'>, closing: AbortSignal): void {
+  const { registry, base, limits } = services
   const config: { scopes: readonly Scope[] } = { scopes: ['train'] }
   const params = pathParameters('job')
 
@@ -71,7 +71,9 @@ export function trainingJobRoutes (app: Application, services: Pick<ApiServices,
     if (wanted.validation_file !== undefined) await checkedFile(tenant, wanted.validation_file, { param: 'validation_file', training: false })
     // A single row validates itself.
     const rows = wanted.validation_file === undefined ? Math.max(1, training - validationRows(training)) : training
-    const { method, recipe } = completeRecipe(wanted, { kind: task.spec.kind, rows, contextLength: base.config.contextLength })
+    const { method, recipe } = completeRecipe(wanted, {
+      kind: task.spec.kind, rows, contextLength: base.config.contextLength, maxMicroBatchTokens: limits.maxMicroBatchTokens
+    })
     return await registry.createJob({
       schema: SCHEMA,
       job: `job_${randomBytes(12).toString('hex')}`,
