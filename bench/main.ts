@@ -35,6 +35,10 @@ const BENCHES: Readonly<Record<string, Bench>> = {
     usage: 'memory                                          memory of each process, and what it grows with',
     run: async args => await (await import('./memory.js')).memory(args)
   },
+  swap: {
+    usage: 'swap                                            what it costs to answer by another prompt: compiled, evicted, in the store alone',
+    run: async args => await (await import('./swap.js')).swap(args)
+  },
   tasks: {
     usage: 'tasks [SET ...]                                 what the defaults reach on real data through the whole service',
     run: async args => await (await import('./tasks.js')).tasks(args)
