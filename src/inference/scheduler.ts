@@ -2,18 +2,11 @@
  * Which step comes next: plain data and functions over it, without a model, a clock or I/O. Rows 0 .. n-1 are the slots
  * in use; rows that decode come first, at most one row still takes its input in and is the last.
  */
-import { ServiceError } from '../errors.js'
-
-/**
- * Tokens of one prefill step: long enough for the best rate, short enough that decoding rows wait for 0.2 s at most on
- * the default base.
- */
-export const MAX_CHUNK = 256
+import { chunkOf, costOf, MAX_CHUNK, STEP_TOKENS } from './chunks.js'
+import { ageDecides, charge, counterOf, forget, goesBefore, lift, newShares, OUTPUT_WEIGHT, type Queued, type Shares, takenIn } from './fair-share.js'
 
 /** What the scheduler knows of a sequence, or of a prompt that is being compiled. */
-export interface Schedulable {
-  /** Order of arrival: smaller is served first. */
-  readonly arrival: number
+export interface Schedulable extends Queued {
   /** Input tokens that have not been run yet. */
   remaining: number
 }
@@ -23,19 +16,27 @@ export interface Schedule<S extends Schedulable, C extends Schedulable> {
   readonly slots: number
   /** Sequences that may wait before new ones are refused. */
   readonly maxWaiting: number
+  /** Tenants of the requests on their way to the queue, by arrival. */
+  readonly loading: Map<number, string>
   /** By arrival. */
   readonly waiting: S[]
-  /** By arrival; they run in a scratch slot of their own. */
+  /** By arrival; they run in a scratch slot, one at a time. */
   readonly compilations: C[]
+  /** The compilation whose keys and values the scratch slot holds. */
+  compiling: C | null
   /** Index = slot. */
   readonly rows: S[]
-  /** Whose turn it is when rows decode while others wait to be taken in. */
-  turn: 'take-in' | 'decode'
+  readonly shares: Shares
+  /** Input tokens that may be taken in before the next decode step; negative: taken in ahead. */
+  budget: number
+  /** The last chunk was the first of its input: one that was begun before it is next. */
+  begunIsNext: boolean
 }
 
 export type Step<S, C> =
-  | { readonly kind: 'compile', readonly item: C, readonly tokens: number }
-  | { readonly kind: 'prefill', readonly item: S, readonly slot: number, readonly tokens: number }
+  /** `cost`: what it takes from the budget. */
+  | { readonly kind: 'compile', readonly item: C, readonly tokens: number, readonly cost: number }
+  | { readonly kind: 'prefill', readonly item: S, readonly slot: number, readonly tokens: number, readonly cost: number }
   /** One token for each of rows 0 .. rows-1. */
   | { readonly kind: 'decode', readonly rows: number }
   | { readonly kind: 'idle' }
@@ -44,73 +45,100 @@ export type Step<S, C> =
 export interface Move<S> { readonly item: S, readonly from: number, readonly to: number }
 
 export function newSchedule<S extends Schedulable, C extends Schedulable> (slots: number, maxWaiting: number): Schedule<S, C> {
-  return { slots, maxWaiting, waiting: [], compilations: [], rows: [], turn: 'take-in' }
+  return { slots, maxWaiting, loading: new Map(), waiting: [], compilations: [], compiling: null, rows: [], shares: newShares(), budget: STEP_TOKENS, begunIsNext: false }
 }
 
-/**
- * Tokens of the next chunk. Depends on nothing but the request itself, so that its kernels are the same in any company.
- * One token is never left over: attention kernels for one and for several tokens round differently.
- */
-export function chunkOf (remaining: number): number {
-  if (remaining <= MAX_CHUNK) return remaining
-  return remaining === MAX_CHUNK + 1 ? MAX_CHUNK - 1 : MAX_CHUNK
-}
-
-/** @throws ServiceError `saturated` when as many wait as may; `pending` counts those still on their way to the queue. */
-export function checkRoom (schedule: Schedule<Schedulable, Schedulable>, pending: number): void {
-  const waiting = schedule.waiting.length + pending
-  const free = schedule.slots - schedule.rows.length
-  if (waiting < schedule.maxWaiting + free) return
-  // A full queue of short requests clears in about a second for each round of slots.
-  const retryAfter = Math.max(1, Math.min(30, Math.ceil(waiting / schedule.slots)))
-  throw new ServiceError('saturated', `${schedule.rows.length} sequences run and ${waiting} wait, limit ${schedule.maxWaiting}`, { retryAfter })
-}
-
-export function enqueue<T extends Schedulable> (queue: T[], item: T): void {
+/** @param queue `waiting` or `compilations` of the schedule */
+export function enqueue<T extends Schedulable> (schedule: Schedule<Schedulable, Schedulable>, queue: T[], item: T): void {
+  lift(schedule.shares, item.tenant, schedule.waiting, schedule.compilations)
   const place = queue.findIndex(other => other.arrival > item.arrival)
   queue.splice(place === -1 ? queue.length : place, 0, item)
 }
 
-/**
- * Taking in (compiling a prompt, running an input chunk) and decoding take turns, so that neither waits for more than
- * one step of the other; within taking in, the earlier arrival goes first.
- */
+/** Rows decode whenever the next chunk is beyond the budget of this step; without rows that decode nothing is held back. */
 export function nextStep<S extends Schedulable, C extends Schedulable> (schedule: Schedule<S, C>): Step<S, C> {
   const decoding = decodingRows(schedule)
-  const taken = takeIn(schedule)
-  if (decoding > 0 && (taken === null || schedule.turn === 'decode')) return { kind: 'decode', rows: decoding }
-  return taken ?? { kind: 'idle' }
+  const chunk = nextChunk(schedule)
+  if (chunk === null) return decoding > 0 ? { kind: 'decode', rows: decoding } : { kind: 'idle' }
+  const cost = costOf(chunk.tokens, isAhead(schedule, chunk.item.tenant, decoding))
+  const affordable = schedule.budget === STEP_TOKENS || cost <= schedule.budget
+  return decoding > 0 && !affordable ? { kind: 'decode', rows: decoding } : { ...chunk, cost }
 }
 
-function takeIn<S extends Schedulable, C extends Schedulable> (schedule: Schedule<S, C>): Step<S, C> | null {
-  const compilation = schedule.compilations[0]
-  const last = schedule.rows.at(-1)
-  let sequence: S | undefined
-  let slot = schedule.rows.length - 1
-  if (last !== undefined && last.remaining > 0) sequence = last
-  else if (schedule.rows.length < schedule.slots) {
-    sequence = schedule.waiting[0]
-    slot = schedule.rows.length
-  }
-  if (compilation !== undefined && (sequence === undefined || compilation.arrival <= sequence.arrival)) {
-    return { kind: 'compile', item: compilation, tokens: chunkOf(compilation.remaining) }
-  }
-  return sequence === undefined ? null : { kind: 'prefill', item: sequence, slot, tokens: chunkOf(sequence.remaining) }
+type Chunk<S, C> = { readonly kind: 'compile', readonly item: C, readonly tokens: number } | { readonly kind: 'prefill', readonly item: S, readonly slot: number, readonly tokens: number }
+
+/**
+ * What was begun and what begins take turns, so that a long input does not stall the others; those whose tenant was
+ * served more than that of the long input wait for its end. Two long ones do not run side by side: each would only end
+ * later.
+ */
+function nextChunk<S extends Schedulable, C extends Schedulable> (schedule: Schedule<S, C>): Chunk<S, C> | null {
+  const { rows, compiling } = schedule
+  const row = rowTakingIn(schedule)
+  const begun = row !== null && (compiling === null || row.arrival < compiling.arrival) ? prefill(row, rows.length - 1) : compiling === null ? null : compile(compiling)
+  if (begun !== null && schedule.begunIsNext) return begun
+  const first = firstChunk(schedule, row)
+  if (first === null || begun === null) return first ?? begun
+  return counterOf(schedule.shares, first.item.tenant) <= counterOf(schedule.shares, begun.item.tenant) ? first : begun
 }
 
-/** A waiting sequence that the step takes in becomes the last row. Before its first chunk runs. */
-export function begin<S extends Schedulable, C extends Schedulable> (schedule: Schedule<S, C>, step: Step<S, C>): void {
-  if (step.kind !== 'prefill' || step.slot < schedule.rows.length) return
-  schedule.waiting.splice(schedule.waiting.indexOf(step.item), 1)
-  schedule.rows.push(step.item)
+function firstChunk<S extends Schedulable, C extends Schedulable> (schedule: Schedule<S, C>, row: S | null): Chunk<S, C> | null {
+  const { shares, rows, slots, waiting, compilations, compiling } = schedule
+  const byAge = isByAge(schedule)
+  let sequence: S | null = null
+  let compilation: C | null = null
+  if (rows.length < slots) {
+    for (const item of waiting) {
+      if (row !== null && item.remaining > MAX_CHUNK) continue
+      if (sequence === null || goesBefore(shares, item, sequence, byAge)) sequence = item
+    }
+  }
+  if (compiling === null) {
+    for (const item of compilations) if (compilation === null || goesBefore(shares, item, compilation, byAge)) compilation = item
+  }
+  if (compilation !== null && (sequence === null || goesBefore(shares, compilation, sequence, byAge))) return compile(compilation)
+  // A row that takes its input in steps back, because what runs in one chunk decodes before it.
+  return sequence === null ? null : prefill(sequence, row === null ? rows.length : rows.length - 1)
+}
+
+/** Before the first chunk of an item runs: it leaves the queue. Answers the move to make before the step. */
+export function begin<S extends Schedulable, C extends Schedulable> (schedule: Schedule<S, C>, step: Step<S, C>): Move<S> | null {
+  const { shares, rows, slots, waiting, compilations } = schedule
+  if (step.kind !== 'prefill' && step.kind !== 'compile') return null
+  const { item } = step
+  schedule.begunIsNext = item !== schedule.compiling && (step.kind === 'compile' || item !== rows[step.slot])
+  if (!schedule.begunIsNext) return null
+  takenIn(shares, item, item.remaining, isByAge(schedule), rows.length < slots ? waiting : [], schedule.compiling === null ? compilations : [])
+  if (step.kind === 'compile') {
+    schedule.compiling = step.item
+    return null
+  }
+  waiting.splice(waiting.indexOf(step.item), 1)
+  const stepsBack = rows[step.slot]
+  rows[step.slot] = step.item
+  if (stepsBack === undefined) return null
+  rows.push(stepsBack)
+  return { item: stepsBack, from: step.slot, to: step.slot + 1 }
 }
 
 /** Account for a step that ran. */
 export function complete<S extends Schedulable, C extends Schedulable> (schedule: Schedule<S, C>, step: Step<S, C>): void {
-  schedule.turn = step.kind === 'decode' ? 'take-in' : 'decode'
-  if (step.kind !== 'prefill' && step.kind !== 'compile') return
+  if (step.kind === 'idle') return
+  if (step.kind === 'decode') {
+    schedule.budget = Math.min(STEP_TOKENS, schedule.budget + STEP_TOKENS)
+    for (let row = 0; row < step.rows; row++) charge(schedule.shares, schedule.rows[row]!.tenant, OUTPUT_WEIGHT)
+    return
+  }
   step.item.remaining -= step.tokens
-  if (step.kind === 'compile' && step.item.remaining === 0) schedule.compilations.splice(schedule.compilations.indexOf(step.item), 1)
+  schedule.budget = decodingRows(schedule) === 0 ? STEP_TOKENS : schedule.budget - step.cost
+  if (step.kind === 'compile' && step.item.remaining === 0) drop(schedule, step.item)
+}
+
+/** Take a compilation out, wherever it is. */
+export function drop<C extends Schedulable> (schedule: Schedule<Schedulable, C>, compilation: C): void {
+  const place = schedule.compilations.indexOf(compilation)
+  if (place !== -1) schedule.compilations.splice(place, 1)
+  if (schedule.compiling === compilation) schedule.compiling = null
 }
 
 /**
@@ -118,26 +146,53 @@ export function complete<S extends Schedulable, C extends Schedulable> (schedule
  * input in closes up: the moves to make, in this order.
  */
 export function remove<S extends Schedulable> (schedule: Schedule<S, Schedulable>, item: S): Array<Move<S>> {
-  const place = schedule.waiting.indexOf(item)
-  if (place !== -1) schedule.waiting.splice(place, 1)
-  const hole = schedule.rows.indexOf(item)
-  if (hole === -1) return []
+  const { rows, waiting, compilations, loading } = schedule
+  const place = waiting.indexOf(item)
+  if (place !== -1) waiting.splice(place, 1)
+  const hole = rows.indexOf(item)
   const moves: Array<Move<S>> = []
-  const decoding = decodingRows(schedule)
-  let free = hole
-  // The last decoding row first, then the row behind the decoding ones, if there is one.
-  for (const from of [decoding - 1, decoding]) {
-    const moved = schedule.rows[from]
-    if (from <= free || moved === undefined) continue
-    moves.push({ item: moved, from, to: free })
-    schedule.rows[free] = moved
-    free = from
+  if (hole !== -1) {
+    const decoding = decodingRows(schedule)
+    let free = hole
+    // The last decoding row first, then the row behind the decoding ones, if there is one.
+    for (const from of [decoding - 1, decoding]) {
+      const moved = rows[from]
+      if (from <= free || moved === undefined) continue
+      moves.push({ item: moved, from, to: free })
+      rows[free] = moved
+      free = from
+    }
+    rows.pop()
   }
-  schedule.rows.pop()
+  if (loading.size === 0) forget(schedule.shares, rows, waiting, compilations)
   return moves
 }
 
-function decodingRows (schedule: Schedule<Schedulable, Schedulable>): number {
+/** Only where everything that waits may be chosen, so that what is oldest is. */
+function isByAge (schedule: Schedule<Schedulable, Schedulable>): boolean {
+  return rowTakingIn(schedule) === null && ageDecides(schedule.shares)
+}
+
+/** Whether `tenant` was served more than another whose rows decode. */
+function isAhead ({ rows, shares }: Schedule<Schedulable, Schedulable>, tenant: string, decoding: number): boolean {
+  const own = counterOf(shares, tenant)
+  for (let row = 0; row < decoding; row++) if (counterOf(shares, rows[row]!.tenant) < own) return true
+  return false
+}
+
+function prefill<S extends Schedulable> (item: S, slot: number): Chunk<S, never> {
+  return { kind: 'prefill', item, slot, tokens: chunkOf(item.remaining) }
+}
+
+function compile<C extends Schedulable> (item: C): Chunk<never, C> {
+  return { kind: 'compile', item, tokens: chunkOf(item.remaining) }
+}
+
+function rowTakingIn<S extends Schedulable> (schedule: Schedule<S, Schedulable>): S | null {
   const last = schedule.rows.at(-1)
-  return schedule.rows.length - (last !== undefined && last.remaining > 0 ? 1 : 0)
+  return last !== undefined && last.remaining > 0 ? last : null
+}
+
+function decodingRows (schedule: Schedule<Schedulable, Schedulable>): number {
+  return schedule.rows.length - (rowTakingIn(schedule) === null ? 0 : 1)
 }

@@ -22,6 +22,8 @@ export interface SequenceOptions {
 
 export class Sequence implements Schedulable {
   readonly arrival: number
+  readonly tenant: string
+  passed = 0
   remaining: number
   /** Positions of its slot that hold keys and values. */
   length = 0
@@ -40,6 +42,7 @@ export class Sequence implements Schedulable {
   constructor (options: SequenceOptions) {
     this.#options = options
     this.arrival = options.arrival
+    this.tenant = options.request.tenant
     this.remaining = options.request.inputIds.length
     const { work, inputIds } = options.request
     this.#stopTokens = new Set(work.kind === 'generate' ? work.stopTokenIds : [])

@@ -3,10 +3,10 @@ import type { Logger } from 'pino'
 import type { Digest } from '../digest.js'
 import { ServiceError } from '../errors.js'
 import type { BaseManifest, ServingFormat } from '../model/base.js'
+import { admit, withdraw } from './admission.js'
 import type { EngineKind } from './engine/engine.js'
 import type { PinnedPrompt, PromptCache } from './prompt-cache.js'
 import type { SequenceEvent, SequenceRequest, ServiceStatus } from './protocol.js'
-import { checkRoom } from './scheduler.js'
 import { Sequence } from './sequence.js'
 import type { StepLoop } from './step-loop.js'
 
@@ -24,8 +24,6 @@ export interface ServiceOptions {
 export class InferenceService {
   readonly #options: ServiceOptions
   #arrivals = 0
-  /** Accepted, still waiting for their prompts. */
-  #loading = 0
   /** Accepted and not ended. */
   #active = 0
   #whenQuiet: () => void = () => {}
@@ -41,12 +39,12 @@ export class InferenceService {
    * @throws ServiceError `saturated`, `inference_unavailable`, `invalid_request`, `context_too_long`, or what loading the prompt says
    */
   async submit (request: SequenceRequest, signal: AbortSignal, emit: (event: SequenceEvent) => void): Promise<void> {
-    const { loop, logger } = this.#options
+    const { loop, prompts, logger } = this.#options
     const arrivedAt = performance.now()
     if (this.#stopping) throw new ServiceError('inference_unavailable', 'the inference process is stopping', { retryAfter: 2 })
     this.#checkIds(request)
-    checkRoom(loop.schedule, this.#loading)
     const arrival = this.#arrivals++
+    admit(loop.schedule, arrival, request.tenant)
     this.#active++
     let pinned: PinnedPrompt | null = null
     const leave = (): void => {
@@ -54,7 +52,7 @@ export class InferenceService {
       if (--this.#active === 0) this.#whenQuiet()
     }
     try {
-      pinned = await this.#pin(request.prompt, arrival)
+      pinned = request.prompt === null ? null : await prompts.acquire(request.prompt, arrival)
       signal.throwIfAborted()
       const maxTokens = this.#roomFor(request, pinned)
       const sequence = new Sequence({
@@ -69,6 +67,7 @@ export class InferenceService {
       signal.addEventListener('abort', cancel, { once: true })
       loop.submit(sequence)
     } catch (error) {
+      withdraw(loop.schedule, arrival)
       leave()
       throw error
     }
@@ -90,7 +89,7 @@ export class InferenceService {
       maxContext,
       slots: loop.schedule.slots,
       running: loop.schedule.rows.length,
-      waiting: loop.schedule.waiting.length + this.#loading,
+      waiting: loop.schedule.waiting.length + loop.schedule.loading.size,
       ...prompts.counts,
       stepsTotal: loop.stepsTotal,
       tokensTotal: loop.tokensTotal
@@ -108,16 +107,6 @@ export class InferenceService {
     })
     clearTimeout(timer)
     await this.#options.loop.close(new ServiceError('inference_unavailable', 'the inference process stopped', { retryAfter: 2 }))
-  }
-
-  async #pin (prompt: Digest | null, arrival: number): Promise<PinnedPrompt | null> {
-    if (prompt === null) return null
-    this.#loading++
-    try {
-      return await this.#options.prompts.acquire(prompt, arrival)
-    } finally {
-      this.#loading--
-    }
   }
 
   #checkIds ({ inputIds, prompt, work }: SequenceRequest): void {

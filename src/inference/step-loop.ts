@@ -3,19 +3,10 @@
  * numbers, hands each row's result to its sequence. Holds no policy.
  */
 import { ServiceError } from '../errors.js'
-import type { Engine, StepInput, StepOutput } from './engine/engine.js'
-import { begin, complete, enqueue, newSchedule, nextStep, remove, type Schedulable, type Schedule, type Step } from './scheduler.js'
+import type { Engine, StepOutput } from './engine/engine.js'
+import { begin, complete, drop, enqueue, type Move, newSchedule, nextStep, remove, type Schedule } from './scheduler.js'
 import type { Sequence } from './sequence.js'
-
-type WorkStep = Exclude<Step<Sequence, Compilation>, { kind: 'idle' }>
-
-interface Compilation extends Schedulable {
-  readonly embeddings: Float32Array
-  /** Positions of the scratch slot that are filled. */
-  length: number
-  readonly done: (prefix: Float32Array) => void
-  readonly failed: (error: Error) => void
-}
+import { type Compilation, inputOf, type WorkStep } from './step-input.js'
 
 export interface StepLoopOptions {
   /** Its arena has one slot more than `slots`: the last one, in which prompts are compiled. */
@@ -48,7 +39,8 @@ export class StepLoop {
   }
 
   submit (sequence: Sequence): void {
-    enqueue(this.schedule.waiting, sequence)
+    this.schedule.loading.delete(sequence.arrival)
+    enqueue(this.schedule, this.schedule.waiting, sequence)
     this.#wake()
   }
 
@@ -60,13 +52,16 @@ export class StepLoop {
   }
 
   /**
-   * Run embeddings [P, hidden], already in the graph's residual space, in the scratch slot.
+   * Run embeddings [P, hidden], already in the graph's residual space, in the scratch slot, in the turn of the tenant
+   * whose request needs them.
+   * @param arrival of that request; of no request: the turn of one more tenant, without a name
    * @returns their keys and values, [layers, k|v, KH, P, D]
    */
   compile (embeddings: Float32Array, arrival: number): Promise<Float32Array> {
     return new Promise((resolve, reject) => {
       const remaining = embeddings.length / this.#options.hiddenSize
-      enqueue(this.schedule.compilations, { arrival, remaining, embeddings, length: 0, done: resolve, failed: reject })
+      const tenant = this.schedule.loading.get(arrival) ?? ''
+      enqueue(this.schedule, this.schedule.compilations, { arrival, tenant, remaining, passed: 0, embeddings, length: 0, done: resolve, failed: reject })
       this.#wake()
     })
   }
@@ -80,6 +75,7 @@ export class StepLoop {
       this.#take(sequence)
     }
     for (const compilation of this.schedule.compilations.splice(0)) compilation.failed(error)
+    this.schedule.compiling = null
   }
 
   #wake (): void {
@@ -98,40 +94,16 @@ export class StepLoop {
         this.#running = null
         return
       }
-      begin(this.schedule, step)
+      const stepBack = begin(this.schedule, step)
+      if (stepBack !== null) this.#move(stepBack)
+      if (step.kind === 'prefill' && step.item.startedAt === null) this.#start(step.item, step.slot)
       try {
-        const output = await this.#options.engine.step(this.#inputOf(step))
+        const output = await this.#options.engine.step(inputOf(step, this.schedule.rows, this.#options))
         this.stepsTotal++
         complete(this.schedule, step)
         this.#deliver(step, output)
       } catch (error) {
         this.#fail(step, error)
-      }
-    }
-  }
-
-  #inputOf (step: WorkStep): StepInput {
-    const { slots, vocabSize } = this.#options
-    switch (step.kind) {
-      case 'compile': {
-        const { item, tokens } = step
-        const start = item.length
-        item.length += tokens
-        const ids = Array.from({ length: tokens }, (_, i) => vocabSize + start + i)
-        return { firstSlot: slots, rows: 1, ids, lengths: [item.length], hiddenRows: [], logitRows: [], softTable: item.embeddings }
-      }
-      case 'prefill': {
-        const { item, slot, tokens } = step
-        if (item.startedAt === null) this.#start(item, slot)
-        item.length += tokens
-        const last = item.remaining === tokens
-        return { firstSlot: slot, rows: 1, ids: item.inputChunk(tokens), lengths: [item.length], hiddenRows: last ? [tokens - 1] : [], logitRows: last && item.generates ? [0] : [] }
-      }
-      case 'decode': {
-        const rows = this.schedule.rows.slice(0, step.rows)
-        for (const row of rows) row.length++
-        const every = rows.map((_, index) => index)
-        return { firstSlot: 0, rows: step.rows, ids: rows.map(row => row.lastToken), lengths: rows.map(row => row.length), hiddenRows: every, logitRows: every }
       }
     }
   }
@@ -179,7 +151,7 @@ export class StepLoop {
     this.#options.onStepFailure(error)
     const failure = new ServiceError('internal', 'the engine failed on this step', { cause: error })
     if (step.kind === 'compile') {
-      this.schedule.compilations.splice(this.schedule.compilations.indexOf(step.item), 1)
+      drop(this.schedule, step.item)
       step.item.failed(failure)
       this.#scrub(this.#options.slots, step.item.length)
       return
@@ -192,15 +164,16 @@ export class StepLoop {
 
   /** Out of the schedule, its slot given to the row that closes the gap. Taking twice is harmless. */
   #take (sequence: Sequence): void {
-    const { arena } = this.#options.engine
     const slot = this.schedule.rows.indexOf(sequence)
     const moves = remove(this.schedule, sequence)
     if (slot !== -1) this.#scrub(slot, sequence.length)
-    for (const { item, from, to } of moves) {
-      arena.move(from, to, item.length)
-      this.#scrub(from, item.length)
-    }
+    for (const move of moves) this.#move(move)
     sequence.end()
+  }
+
+  #move ({ item, from, to }: Move<Sequence>): void {
+    this.#options.engine.arena.move(from, to, item.length)
+    this.#scrub(from, item.length)
   }
 
   #scrub (slot: number, length: number): void {

@@ -1,13 +1,9 @@
 import assert from 'node:assert/strict'
 import { suite, test } from 'node:test'
-import { ServiceError } from '../../src/errors.js'
-import { begin, checkRoom, chunkOf, complete, enqueue, MAX_CHUNK, newSchedule, nextStep, remove, type Schedule } from '../../src/inference/scheduler.js'
+import { chunkOf, costOf, MAX_CHUNK, STEP_TOKENS } from '../../src/inference/chunks.js'
+import { begin, drop, enqueue, nextStep, remove } from '../../src/inference/scheduler.js'
 import { seededNumbers } from '../support/numbers.js'
-
-interface Item { readonly arrival: number, remaining: number, readonly name: string }
-type State = Schedule<Item, Item>
-
-const item = (arrival: number, remaining: number): Item => ({ arrival, remaining, name: `s${arrival}` })
+import { below, inWords, item, type Item, newState, runStep, type State } from './schedule-driver.js'
 
 /** Sizes of the chunks of an input. */
 function cut (tokens: number): number[] {
@@ -16,19 +12,12 @@ function cut (tokens: number): number[] {
   return chunks
 }
 
-/** What the next steps are, in words. */
 function run (state: State, steps: number): string[] {
-  return Array.from({ length: steps }, () => {
-    const step = nextStep(state)
-    begin(state, step)
-    complete(state, step)
-    switch (step.kind) {
-      case 'idle': return 'idle'
-      case 'decode': return `decode ${state.rows.slice(0, step.rows).map(({ name }) => name).join()}`
-      case 'prefill': return `prefill ${step.item.name} in ${step.slot}: ${step.tokens}`
-      case 'compile': return `compile ${step.item.name}: ${step.tokens}`
-    }
-  })
+  return Array.from({ length: steps }, () => inWords(state))
+}
+
+function wait (state: State, ...items: Item[]): void {
+  for (const each of items) enqueue(state, state.waiting, each)
 }
 
 suite('scheduler', () => {
@@ -38,52 +27,92 @@ suite('scheduler', () => {
   })
 
   test('a sequence is taken in and then decodes', () => {
-    const state: State = newSchedule(2, 4)
-    enqueue(state.waiting, item(0, 300))
+    const state = newState(2, 4)
+    wait(state, item(0, 300))
     assert.deepEqual(run(state, 4), ['prefill s0 in 0: 256', 'prefill s0 in 0: 44', 'decode s0', 'decode s0'])
   })
 
-  test('rows decode together while an input is taken in, turn by turn', () => {
-    const state: State = newSchedule(3, 4)
-    enqueue(state.waiting, item(0, 5))
-    enqueue(state.waiting, item(1, 600))
-    assert.deepEqual(run(state, 8), ['prefill s0 in 0: 5', 'decode s0', 'prefill s1 in 1: 256', 'decode s0', 'prefill s1 in 1: 256', 'decode s0', 'prefill s1 in 1: 88', 'decode s0,s1'])
+  test('rows decode together while an input is taken in: a long chunk is paid back by decode steps', () => {
+    const state = newState(3, 4)
+    wait(state, item(0, 5), item(1, 600))
+    assert.deepEqual(run(state, 11), [
+      'prefill s0 in 0: 5', 'decode s0', 'prefill s1 in 1: 256', 'decode s0', 'decode s0', 'decode s0',
+      'prefill s1 in 1: 256', 'decode s0', 'decode s0', 'prefill s1 in 1: 88', 'decode s0,s1'
+    ])
   })
 
-  test('the earliest arrival is taken in first, also when it became ready later', () => {
-    const state: State = newSchedule(3, 4)
-    enqueue(state.waiting, item(5, 3))
-    enqueue(state.waiting, item(2, 3))
-    enqueue(state.waiting, item(7, 3))
+  test('short inputs share the budget of a step', () => {
+    const state = newState(8, 8)
+    wait(state, item(0, 5), ...[1, 2, 3, 4].map(arrival => item(arrival, 30)))
+    assert.deepEqual(run(state, 7), [
+      'prefill s0 in 0: 5', 'prefill s1 in 1: 30', 'prefill s2 in 2: 30', 'decode s0,s1,s2',
+      'prefill s3 in 3: 30', 'prefill s4 in 4: 30', 'decode s0,s1,s2,s3,s4'
+    ])
+  })
+
+  test('inputs of a tenant that was served more than one that decodes leave more steps to that one', () => {
+    const state = newState(4, 8)
+    wait(state, item(0, 5, { tenant: 'a' }), item(1, 200, { tenant: 'b' }), item(2, 100, { tenant: 'b' }))
+    assert.deepEqual(run(state, 6), ['prefill s0 in 0: 5', 'decode s0', 'prefill s1 in 1: 200', 'decode s0,s1', 'decode s0,s1', 'prefill s2 in 2: 100'])
+    wait(state, item(3, 50, { tenant: 'b' }), item(4, 50, { tenant: 'a' }))
+    assert.deepEqual(run(state, 4), ['decode s0,s1,s2', 'decode s0,s1,s2', 'decode s0,s1,s2', 'prefill s4 in 3: 50'])
+  })
+
+  test('an input of one chunk does not wait for a long one: it decodes first, and they take turns', () => {
+    const state = newState(4, 8)
+    wait(state, item(0, 1000))
+    assert.deepEqual(run(state, 1), ['prefill s0 in 0: 256'])
+    wait(state, item(1, 20), item(2, 20, { output: 0 }), item(3, 500))
+    assert.deepEqual(run(state, 1), ['prefill s0 in 0: 256'])
+    const ran = runStep(state)
+    assert.deepEqual(ran.moves, [{ item: state.rows[1], from: 0, to: 1 }])
+    assert.deepEqual(state.rows.map(({ name }) => name), ['s1', 's0'])
+    assert.deepEqual(run(state, 7), [
+      'decode s1', 'prefill s0 in 1: 256', 'decode s1', 'decode s1', 'prefill s2 in 1: 20', 'decode s1', 'prefill s0 in 1: 232'
+    ])
+    assert.deepEqual(run(state, 3), ['decode s1,s0', 'decode s1,s0', 'prefill s3 in 2: 256'])
+  })
+
+  test('the earliest arrival of a tenant is taken in first, also when it became ready later', () => {
+    const state = newState(3, 4)
+    wait(state, item(5, 3), item(2, 3), item(7, 3))
     assert.deepEqual(state.waiting.map(({ arrival }) => arrival), [2, 5, 7])
     assert.equal(run(state, 1)[0], 'prefill s2 in 0: 3')
   })
 
   test('who finds no free slot waits until a row leaves', () => {
-    const state: State = newSchedule(1, 4)
+    const state = newState(1, 4)
     const first = item(0, 3)
-    enqueue(state.waiting, first)
-    enqueue(state.waiting, item(1, 3))
+    wait(state, first, item(1, 3))
     assert.deepEqual(run(state, 3), ['prefill s0 in 0: 3', 'decode s0', 'decode s0'])
     assert.deepEqual(remove(state, first), [])
     assert.deepEqual(run(state, 2), ['prefill s1 in 0: 3', 'decode s1'])
   })
 
   test('a prompt is compiled in its turn, between decode steps, also when no slot is free', () => {
-    const state: State = newSchedule(1, 4)
-    enqueue(state.waiting, item(0, 3))
-    enqueue(state.compilations, item(1, 300))
-    enqueue(state.waiting, item(2, 3))
-    assert.deepEqual(run(state, 5), ['prefill s0 in 0: 3', 'decode s0', 'compile s1: 256', 'decode s0', 'compile s1: 44'])
+    const state = newState(1, 4)
+    wait(state, item(0, 3), item(2, 3))
+    enqueue(state, state.compilations, item(1, 300))
+    assert.deepEqual(run(state, 6), ['prefill s0 in 0: 3', 'decode s0', 'compile s1: 256', 'decode s0', 'decode s0', 'compile s1: 44'])
     assert.equal(state.compilations.length, 0)
   })
 
+  test('the scratch slot is one prompt\'s until it is compiled, also when an earlier one becomes ready', () => {
+    const state = newState(1, 4)
+    const first = item(5, 600)
+    enqueue(state, state.compilations, first)
+    assert.deepEqual(run(state, 1), ['compile s5: 256'])
+    enqueue(state, state.compilations, item(2, 300))
+    assert.deepEqual(run(state, 3), ['compile s5: 256', 'compile s5: 88', 'compile s2: 256'])
+    drop(state, state.compilations[0]!)
+    assert.deepEqual(run(state, 1), ['idle'])
+  })
+
   test('the last decoding row fills a hole and the row behind it closes up', () => {
-    const state: State = newSchedule(4, 4)
+    const state = newState(4, 4)
     const items = [0, 1, 2, 3].map(arrival => item(arrival, arrival === 3 ? 600 : 2))
-    for (const each of items) enqueue(state.waiting, each)
-    run(state, 8) // 3 rows decode, the last one is half way in
-    assert.equal(items[3]!.remaining, 344)
+    wait(state, ...items)
+    while (items[3]!.remaining === 600) runStep(state)
     assert.deepEqual(remove(state, items[0]!), [{ item: items[2], from: 2, to: 0 }, { item: items[3], from: 3, to: 2 }])
     assert.deepEqual(state.rows.map(({ name }) => name), ['s2', 's1', 's3'])
     assert.deepEqual(remove(state, items[1]!), [{ item: items[3], from: 2, to: 1 }])
@@ -91,65 +120,84 @@ suite('scheduler', () => {
     assert.deepEqual(state.rows.map(({ name }) => name), ['s2'])
   })
 
+  test('an input that overtook and fails leaves the long one in its place', () => {
+    const state = newState(4, 4)
+    const [long, short] = [item(0, 600), item(1, 5)]
+    wait(state, long)
+    run(state, 2)
+    wait(state, short)
+    assert.deepEqual(begin(state, nextStep(state)), { item: long, from: 0, to: 1 })
+    assert.deepEqual(remove(state, short), [{ item: long, from: 1, to: 0 }])
+    assert.deepEqual(run(state, 1), ['prefill s0 in 0: 88'])
+  })
+
   test('a sequence that waits leaves without a move', () => {
-    const state: State = newSchedule(1, 4)
+    const state = newState(1, 4)
     const waiting = item(0, 3)
-    enqueue(state.waiting, waiting)
+    wait(state, waiting)
     assert.deepEqual(remove(state, waiting), [])
     assert.deepEqual(run(state, 1), ['idle'])
   })
 
-  test('as many wait as may, then new ones are refused with a time to come back', () => {
-    const state: State = newSchedule(2, 3)
-    for (let arrival = 0; arrival < 4; arrival++) {
-      checkRoom(state, 0)
-      enqueue(state.waiting, item(arrival, 3))
-    }
-    checkRoom(state, 0) // two of the four will take the free slots
-    assert.throws(() => checkRoom(state, 1), (error: unknown) => error instanceof ServiceError && error.code === 'saturated' && error.retryAfter === 3)
-    run(state, 3)
-    assert.equal(state.rows.length, 2)
-    checkRoom(state, 0)
-    assert.throws(() => checkRoom(state, 1))
-  })
-
-  test('10,000 random events keep every row in its place', () => {
-    const random = seededNumbers(1)
-    const below = (limit: number): number => Math.floor((random() + 1) / 2 * limit)
-    const state: State = newSchedule(5, 20)
+  test('20,000 random events keep every row in its place, every chunk whole and decoding rows within their wait', () => {
+    const random = below(seededNumbers(1))
+    const state = newState(5, 20)
     /** What each slot of an arena would hold. */
     const slots: Array<string | undefined> = []
-    const alive: Item[] = []
-    let lastTakenIn = -1
-    for (let event = 0; event < 10_000; event++) {
-      if (below(3) === 0 && state.waiting.length < 20) {
-        const fresh = item(event, 1 + below(700))
-        alive.push(fresh)
-        enqueue(state.waiting, fresh)
+    const alive = new Set<Item>()
+    const chunks = new Map<Item, number[]>()
+    let sinceDecode = 0
+    let overtakings = 0
+    const follow = (moves: ReadonlyArray<{ item: Item, from: number, to: number }>): void => {
+      for (const move of moves) {
+        assert.equal(slots[move.from], move.item.name)
+        slots[move.to] = move.item.name
       }
-      if (below(6) === 0 && alive.length > 0) {
-        const [gone] = alive.splice(below(alive.length), 1)
-        for (const move of remove(state, gone!)) {
-          assert.equal(slots[move.from], move.item.name)
-          slots[move.to] = move.item.name
-        }
+    }
+    for (let event = 0; event < 20_000; event++) {
+      if (random(3) === 0 && alive.size < 20) {
+        const fresh = item(event, 1 + random(random(3) === 0 ? 1000 : 60), { tenant: `t${random(3)}`, output: random(12) })
+        alive.add(fresh)
+        enqueue(state, random(8) === 0 ? state.compilations : state.waiting, fresh)
       }
-      const step = nextStep(state)
-      begin(state, step)
+      const rows = [...state.rows]
+      const decoding = rows.some(({ remaining }) => remaining === 0)
+      const { step, ended, moves } = runStep(state)
       if (step.kind === 'prefill') {
-        if (slots[step.slot] !== step.item.name) {
-          assert.ok(step.item.arrival > lastTakenIn)
-          lastTakenIn = step.item.arrival
+        // The step back happens before the step runs, whatever ends happens behind it.
+        if (moves[0]?.item !== undefined && rows.indexOf(moves[0].item) === step.slot && rows[step.slot] !== step.item) {
+          follow([moves[0]])
+          slots[step.slot] = step.item.name
+          follow(moves.slice(1))
+          overtakings++
+        } else {
+          slots[step.slot] = step.item.name
+          follow(moves)
         }
-        slots[step.slot] = step.item.name
+      } else follow(moves)
+      if (step.kind === 'prefill' || step.kind === 'compile') {
+        chunks.set(step.item, [...chunks.get(step.item) ?? [], step.tokens])
+        sinceDecode = decoding ? sinceDecode + costOf(step.tokens, false) : 0
+        assert.ok(sinceDecode <= Math.max(STEP_TOKENS, costOf(MAX_CHUNK, false)), `${sinceDecode} tokens between two decode steps`)
+      } else sinceDecode = 0
+      const done = step.kind === 'compile' && step.item.remaining === 0 ? [step.item] : ended
+      for (const each of done) {
+        alive.delete(each)
+        assert.deepEqual(chunks.get(each), cut(each.input), 'chunks depend on the input alone')
       }
-      complete(state, step)
+      if (random(12) === 0 && alive.size > 0) {
+        const gone = [...alive][random(alive.size)]!
+        alive.delete(gone)
+        if (state.compilations.includes(gone)) drop(state, gone)
+        else follow(remove(state, gone))
+      }
       for (const [slot, row] of state.rows.entries()) {
         assert.equal(slots[slot], row.name)
         if (row.remaining > 0) assert.equal(slot, state.rows.length - 1)
       }
       assert.ok(state.rows.length <= 5)
-      if (step.kind === 'idle') assert.equal(state.rows.length + state.waiting.length, 0)
+      if (step.kind === 'idle') assert.equal(state.rows.length + state.waiting.length + state.compilations.length, 0)
     }
+    assert.ok(overtakings > 100, `${overtakings} inputs overtook a long one`)
   })
 })

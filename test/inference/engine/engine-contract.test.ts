@@ -5,7 +5,7 @@ import { BASE_FILES, SERVING_FORMATS, type ServingFormat } from '../../../src/mo
 import { slotLength } from '../../../src/inference/arena.js'
 import { CApiEngine } from '../../../src/inference/engine/c-api.js'
 import type { Engine, EngineOptions, StepInput } from '../../../src/inference/engine/engine.js'
-import { chunkOf } from '../../../src/inference/scheduler.js'
+import { chunkOf } from '../../../src/inference/chunks.js'
 import { StockEngine } from '../../../src/inference/engine/stock.js'
 import { seededNumbers } from '../../support/numbers.js'
 import { tinyBase, type TestBase } from '../tiny-base.js'

@@ -1,0 +1,40 @@
+/** A step of the schedule in the engine's numbers. */
+import type { StepInput } from './engine/engine.js'
+import type { Schedulable, Step } from './scheduler.js'
+import type { Sequence } from './sequence.js'
+
+export type WorkStep = Exclude<Step<Sequence, Compilation>, { kind: 'idle' }>
+
+/** A prompt that is being compiled. */
+export interface Compilation extends Schedulable {
+  readonly embeddings: Float32Array
+  /** Positions of the scratch slot that are filled. */
+  length: number
+  readonly done: (prefix: Float32Array) => void
+  readonly failed: (error: Error) => void
+}
+
+/** Those in the step grow by the positions it fills. @param slots of sequences; the scratch slot is behind them */
+export function inputOf (step: WorkStep, sequences: readonly Sequence[], { slots, vocabSize }: { readonly slots: number, readonly vocabSize: number }): StepInput {
+  switch (step.kind) {
+    case 'compile': {
+      const { item, tokens } = step
+      const start = item.length
+      item.length += tokens
+      const ids = Array.from({ length: tokens }, (_, i) => vocabSize + start + i)
+      return { firstSlot: slots, rows: 1, ids, lengths: [item.length], hiddenRows: [], logitRows: [], softTable: item.embeddings }
+    }
+    case 'prefill': {
+      const { item, slot, tokens } = step
+      item.length += tokens
+      const last = item.remaining === tokens
+      return { firstSlot: slot, rows: 1, ids: item.inputChunk(tokens), lengths: [item.length], hiddenRows: last ? [tokens - 1] : [], logitRows: last && item.generates ? [0] : [] }
+    }
+    case 'decode': {
+      const rows = sequences.slice(0, step.rows)
+      for (const row of rows) row.length++
+      const every = rows.map((_, index) => index)
+      return { firstSlot: 0, rows: step.rows, ids: rows.map(row => row.lastToken), lengths: rows.map(row => row.length), hiddenRows: every, logitRows: every }
+    }
+  }
+}

@@ -1,0 +1,64 @@
+/** Sequences of the scheduler without a model, and steps that run in no time. */
+import { begin, complete, type Move, newSchedule, nextStep, remove, type Schedulable, type Schedule, type Step } from '../../src/inference/scheduler.js'
+
+export interface Item extends Schedulable {
+  readonly name: string
+  /** Input tokens it came with. */
+  readonly input: number
+  /** Tokens it still has to decode; 0: it ends with its input, as a classification does. */
+  output: number
+}
+
+export type State = Schedule<Item, Item>
+
+export function item (arrival: number, input: number, { tenant = 't', output = Infinity }: { tenant?: string, output?: number } = {}): Item {
+  return { arrival, tenant, passed: 0, remaining: input, input, output, name: `s${arrival}` }
+}
+
+export function newState (slots: number, maxWaiting: number): State {
+  return newSchedule(slots, maxWaiting)
+}
+
+export interface Ran {
+  readonly step: Step<Item, Item>
+  /** Left its queue for this step. */
+  readonly taken: Item | null
+  readonly ended: readonly Item[]
+  readonly moves: ReadonlyArray<Move<Item>>
+}
+
+/** Run the next step; what has nothing left to do ends. */
+export function runStep (state: State): Ran {
+  const step = nextStep(state)
+  const known = new Set<Item>(state.compiling === null ? state.rows : [...state.rows, state.compiling])
+  const stepBack = begin(state, step)
+  const taken = (step.kind === 'prefill' || step.kind === 'compile') && !known.has(step.item) ? step.item : null
+  const moves = stepBack === null ? [] : [stepBack]
+  complete(state, step)
+  const ended: Item[] = []
+  const worked = step.kind === 'decode' ? state.rows.slice(0, step.rows) : step.kind === 'prefill' ? [step.item] : []
+  for (const each of worked) {
+    if (step.kind === 'decode') each.output--
+    if (each.remaining > 0 || each.output > 0) continue
+    ended.push(each)
+    moves.push(...remove(state, each))
+  }
+  return { step, taken, ended, moves }
+}
+
+/** What a step does, in words. */
+export function inWords (state: State): string {
+  const names = state.rows.map(({ name }) => name)
+  const { step } = runStep(state)
+  switch (step.kind) {
+    case 'idle': return 'idle'
+    case 'decode': return `decode ${names.slice(0, step.rows).join()}`
+    case 'prefill': return `prefill ${step.item.name} in ${step.slot}: ${step.tokens}`
+    case 'compile': return `compile ${step.item.name}: ${step.tokens}`
+  }
+}
+
+/** Random whole numbers from 0 to under a limit. @param numbers in [-1, 1) */
+export function below (numbers: () => number): (limit: number) => number {
+  return limit => Math.floor((numbers() + 1) / 2 * limit)
+}
