@@ -13,6 +13,14 @@ interface Bench {
 }
 
 const BENCHES: Readonly<Record<string, Bench>> = {
+  serving: {
+    usage: 'serving [--rounds N]                            decode and prefill with and without prompts, against node-llama-cpp',
+    run: async args => await (await import('./serving.js')).serving(args)
+  },
+  many: {
+    usage: 'many                                            traffic over 10,000 prompts against one prompt',
+    run: async args => await (await import('./many.js')).many(args)
+  },
   isolation: {
     usage: 'isolation [--format w8a8|float32] [--mixes N]   requests in random company against each one alone, to the bit',
     run: async args => await (await import('./isolation.js')).isolation(args)
