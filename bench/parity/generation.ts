@@ -1,19 +1,24 @@
-/** `generate.json`: greedy through the inference service; beam search is counted. */
+/** `generate.json`: greedy and beam search through the inference service. */
+import { compareBeams, type RecordedSearch } from './beams.js'
 import { readJson } from './fixture-files.js'
 import { compareGeneration, type RecordedGeneration } from './generated.js'
 import type { Checks } from './ledger.js'
 import type { ServedBase } from './served-base.js'
 
-interface GenerationCase {
-  readonly kind: string
+interface Inputs {
   readonly input_ids: number[][]
   readonly attention_mask?: number[][]
-  readonly max_new_tokens: number
-  readonly outputs: readonly RecordedGeneration[]
-  readonly forced_steps?: unknown
 }
 
-export const BEAM_REASON = 'beam search comes later; greedy and sampled decoding are built'
+interface GreedyCase extends Inputs {
+  readonly kind: 'greedy'
+  readonly max_new_tokens: number
+  readonly outputs: readonly RecordedGeneration[]
+}
+
+interface BeamCase extends Inputs, RecordedSearch { readonly kind: 'beam' }
+
+type GenerationCase = GreedyCase | BeamCase | (Inputs & { readonly kind: 'unknown' })
 
 export async function generationReferences (checks: Checks, folder: string, served: ServedBase): Promise<void> {
   const { cases, forced_by_step: forced } = readJson<{ forced_by_step?: object, cases: GenerationCase[] }>(folder, 'generate.json')
@@ -22,18 +27,15 @@ export async function generationReferences (checks: Checks, folder: string, serv
     return
   }
   for (const [number, one] of cases.entries()) {
-    if (one.kind === 'beam') {
-      checks.notBuilt('beam search', 1, BEAM_REASON)
-      continue
-    }
-    if (one.kind !== 'greedy') {
-      checks.fail(`generation of kind ${JSON.stringify(one.kind)}`, 'no check here knows it')
-      continue
-    }
-    await checks.attempt(`greedy case ${number}`, async () => {
+    await checks.attempt(`${one.kind} case ${number}`, async () => {
       for (const [row, ids] of one.input_ids.entries()) {
+        const where = `case ${number} row ${row}`
         const text = ids.filter((_, i) => one.attention_mask === undefined || one.attention_mask[row]![i] === 1)
-        compareGeneration(checks, `case ${number} row ${row}`, served, await served.greedy(text, one.max_new_tokens), one.outputs[row]!)
+        switch (one.kind) {
+          case 'greedy': compareGeneration(checks, where, served, await served.greedy(text, one.max_new_tokens), one.outputs[row]!); break
+          case 'beam': await compareBeams(checks, where, served, text, one); break
+          default: checks.fail(`generation of kind ${JSON.stringify(one.kind)}`, 'no check here knows it')
+        }
       }
     })
   }

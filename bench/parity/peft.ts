@@ -10,9 +10,9 @@ import { BaseWeights } from '../../workers/base-weights.js'
 import { initialPrompt } from '../../workers/initialise.js'
 import { maxDifference } from '../../test/support/numbers.js'
 import { type AdapterConfig, adapterConfig, artifactOf, readAdapter, unreadable } from './adapters.js'
+import { compareBeams, type RecordedSearch } from './beams.js'
 import { filesIn, readJson, readTensors, refuseStrangers, sameBits, sameList, tensor } from './fixture-files.js'
 import { compareGeneration, LOGITS_TOLERANCE, type RecordedGeneration } from './generated.js'
-import { BEAM_REASON } from './generation.js'
 import type { Checks } from './ledger.js'
 import type { ServedBase } from './served-base.js'
 import { trainingRun } from './training-run.js'
@@ -21,7 +21,7 @@ const FILES = ['adapter', 'case.json', 'init_params.safetensors', 'grads.safeten
 
 interface Served {
   readonly one_by_one?: readonly RecordedGeneration[]
-  readonly beam_of_prompt_1?: unknown
+  readonly beam_of_prompt_1?: RecordedSearch
   readonly padded_batch?: { readonly rows: readonly unknown[] }
 }
 
@@ -103,5 +103,5 @@ async function compareServed (checks: Checks, folder: string, model: string, pro
     }
   }
   if (recorded.padded_batch !== undefined) checks.notApplicable('left-padded batch', recorded.padded_batch.rows.length, 'PEFT puts padding between prompt and text; rows here have none and must equal one_by_one')
-  if (recorded.beam_of_prompt_1 !== undefined) checks.notBuilt('beam search', 1, BEAM_REASON)
+  if (recorded.beam_of_prompt_1 !== undefined) await compareBeams(checks, 'prompt 1', served, prompts[1]!, recorded.beam_of_prompt_1, prompt)
 }

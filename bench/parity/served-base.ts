@@ -5,7 +5,7 @@ import type { Digest } from '../../src/digest.js'
 import { ServiceError } from '../../src/errors.js'
 import type { Engine, EngineOptions, StepInput, StepOutput } from '../../src/inference/engine/engine.js'
 import { openEngine } from '../../src/inference/engine/open-engine.js'
-import type { SequenceEvent, SequenceRequest } from '../../src/inference/protocol.js'
+import type { BeamAnswer, BeamWork, SequenceEvent, SequenceRequest } from '../../src/inference/protocol.js'
 import { logProbabilities } from '../../src/inference/sampler.js'
 import { type RunningService, startService } from '../../src/inference/start-service.js'
 import type { Base } from '../../src/model/base.js'
@@ -126,6 +126,18 @@ export class ServedBase {
     const final = stepLogits.at(-1)
     if (last.reason === 'stop') logprobs.push(final ? Math.max(...this.endIds.map(id => logProbabilities(final, id, 0).logprob)) : NaN)
     return { ids, reason: last.reason, logprobs, stepLogits }
+  }
+
+  /** Best first. */
+  async beams (inputIds: readonly number[], options: Omit<BeamWork, 'kind' | 'stopTokenIds'>, prompt: Digest | null = null): Promise<readonly BeamAnswer[]> {
+    const heard = new EventEmitter()
+    const ended = once(heard, 'end') as Promise<[SequenceEvent]>
+    const work = { kind: 'beams', stopTokenIds: [...this.endIds], ...options } satisfies BeamWork
+    await this.#running.service.submit({ id: 'parity', tenant: 'parity', prompt, inputIds: [...inputIds], work }, new AbortController().signal, event => { heard.emit('end', event) })
+    const [last] = await ended
+    if (last.type === 'failed') throw new Error(`${last.code}: ${last.message}`)
+    if (last.type !== 'beams') throw new Error(`a beam search ended with ${last.type}`)
+    return last.beams
   }
 
   async close (): Promise<void> {

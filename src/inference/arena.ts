@@ -61,13 +61,14 @@ export class Arena {
     return prefix
   }
 
-  /** Copy positions 0 .. length-1 from one slot to another. */
-  move (from: number, to: number, length: number): void {
+  /** Copy positions start .. length-1 from one slot to another. */
+  move (from: number, to: number, length: number, start = 0): void {
     this.#check(from, length)
     this.#check(to, length)
+    this.#check(from, start)
     const distance = (to - from) * slotLength(this.shape)
     this.#eachHead(from, length, (part, offset) => {
-      part.copyWithin(offset + distance, offset, offset + length * this.shape.headSize)
+      part.copyWithin(offset + distance + start * this.shape.headSize, offset + start * this.shape.headSize, offset + length * this.shape.headSize)
     })
   }
 

@@ -10,7 +10,7 @@ const STATUS_TIMEOUT_MS = 3000
 const CONNECT_TIMEOUT_MS = 2000
 /** A dead process is back within a second or two. */
 const RETRY_AFTER = 2
-const FINAL: ReadonlySet<SequenceEvent['type']> = new Set(['scores', 'finished', 'failed'])
+const FINAL: ReadonlySet<SequenceEvent['type']> = new Set(['scores', 'finished', 'beams', 'failed'])
 
 /**
  * This process does not answer, and another one may. `refused`: it says so itself; `forbidden`: our secret is not its own;

@@ -2,7 +2,7 @@
  * What the api and the inference process say to each other: numbers only, over HTTP on a Unix socket or TCP.
  *
  * `POST /sequences` takes a `SequenceRequest` and answers with lines of JSON (`application/x-ndjson`), each a
- * `SequenceEvent`; the last one is `scores`, `finished` or `failed`. Closing the connection cancels the sequence.
+ * `SequenceEvent`; the last one is `scores`, `finished`, `beams` or `failed`. Closing the connection cancels the sequence.
  * `GET /status` answers a `StatusReport`. Refusals before the first event are `{ error: { code, message, param } }`
  * with a non-2xx status, and `retry-after` in seconds where trying again helps, there or at another process.
  *
@@ -14,6 +14,7 @@ import { type Static, Type } from '@sinclair/typebox'
 import type { Digest } from '../digest.js'
 import type { ErrorCode } from '../errors.js'
 
+export const MAX_BEAMS = 16
 export const REPLICA_HEADER = 'permafrost-replica'
 
 const Id = Type.Integer({ minimum: 0 })
@@ -40,6 +41,19 @@ export const PenaltiesSchema = Type.Object({
 }, { additionalProperties: false })
 export type Penalties = Static<typeof PenaltiesSchema>
 
+/** Beam search as in Hugging Face transformers; each beam is a row. */
+export const BeamWorkSchema = Type.Object({
+  kind: Type.Literal('beams'),
+  maxTokens: Type.Integer({ minimum: 1 }),
+  stopTokenIds: Type.Array(Id),
+  beams: Type.Integer({ minimum: 2, maximum: MAX_BEAMS }),
+  /** The best of so many are answered. */
+  answers: Type.Integer({ minimum: 1, maximum: MAX_BEAMS }),
+  lengthPenalty: Type.Number({ minimum: -10, maximum: 10 }),
+  earlyStopping: Type.Union([Type.Boolean(), Type.Literal('never')])
+}, { additionalProperties: false })
+export type BeamWork = Static<typeof BeamWorkSchema>
+
 export const SequenceRequestSchema = Type.Object({
   /** Shown in logs of both processes. */
   id: Type.String(),
@@ -60,7 +74,8 @@ export const SequenceRequestSchema = Type.Object({
       penalties: Type.Optional(PenaltiesSchema),
       /** How many most likely tokens are reported beside the chosen one; null: no log-probabilities. */
       logprobs: Type.Union([Type.Integer({ minimum: 0, maximum: 20 }), Type.Null()])
-    }, { additionalProperties: false })
+    }, { additionalProperties: false }),
+    BeamWorkSchema
   ])
 }, { additionalProperties: false })
 export type SequenceRequest = Static<typeof SequenceRequestSchema> & { readonly prompt: Digest | null }
@@ -70,12 +85,17 @@ export interface Timing {
   readonly queueMs: number, readonly prefillMs: number, readonly decodeMs: number
 }
 
+/** `ids` without the stop token; `score` is the sum of log-probabilities, that of the stop token too, / tokens^lengthPenalty. */
+export interface BeamAnswer { readonly ids: readonly number[], readonly score: number, readonly reason: 'stop' | 'length' }
+
 export type SequenceEvent =
   | { readonly type: 'token', readonly id: number, readonly logprob?: number, readonly top?: ReadonlyArray<readonly [id: number, logprob: number]> }
   /** Probabilities in the order of the artifact's labels; `logits` are their raw scores. */
   | { readonly type: 'scores', readonly probabilities: readonly number[], readonly logits: readonly number[], readonly virtualTokens: number, readonly timing: Timing }
   /** The stop token itself is never sent as a token event. */
   | { readonly type: 'finished', readonly reason: 'stop' | 'length', readonly virtualTokens: number, readonly timing: Timing }
+  /** The best first; `generated` counts the tokens of all beams, those of beams that were dropped too. */
+  | { readonly type: 'beams', readonly beams: readonly BeamAnswer[], readonly generated: number, readonly virtualTokens: number, readonly timing: Timing }
   | { readonly type: 'failed', readonly code: ErrorCode, readonly message: string }
 
 export interface StatusReport extends ServiceStatus {

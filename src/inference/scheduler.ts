@@ -9,6 +9,8 @@ import { ageDecides, charge, counterOf, forget, goesBefore, lift, newShares, OUT
 export interface Schedulable extends Queued {
   /** Input tokens that have not been run yet. */
   remaining: number
+  /** Slots that are kept for it beside its own, until `widen`. */
+  readonly rowsToCome: number
 }
 
 export interface Schedule<S extends Schedulable, C extends Schedulable> {
@@ -83,16 +85,19 @@ function nextChunk<S extends Schedulable, C extends Schedulable> (schedule: Sche
 }
 
 function firstChunk<S extends Schedulable, C extends Schedulable> (schedule: Schedule<S, C>, row: S | null): Chunk<S, C> | null {
-  const { shares, rows, slots, waiting, compilations, compiling } = schedule
+  const { shares, rows, waiting, compilations, compiling } = schedule
   const byAge = isByAge(schedule)
   let sequence: S | null = null
   let compilation: C | null = null
-  if (rows.length < slots) {
+  const free = freeSlots(schedule)
+  if (free > 0) {
     for (const item of waiting) {
       if (row !== null && item.remaining > MAX_CHUNK) continue
       if (sequence === null || goesBefore(shares, item, sequence, byAge)) sequence = item
     }
   }
+  // One that needs more slots than there are waits for them in front of the others: else it might never get them.
+  if (sequence !== null && sequence.rowsToCome >= free) sequence = null
   if (compiling === null) {
     for (const item of compilations) if (compilation === null || goesBefore(shares, item, compilation, byAge)) compilation = item
   }
@@ -103,12 +108,12 @@ function firstChunk<S extends Schedulable, C extends Schedulable> (schedule: Sch
 
 /** Before the first chunk of an item runs: it leaves the queue. Answers the move to make before the step. */
 export function begin<S extends Schedulable, C extends Schedulable> (schedule: Schedule<S, C>, step: Step<S, C>): Move<S> | null {
-  const { shares, rows, slots, waiting, compilations } = schedule
+  const { shares, rows, waiting, compilations } = schedule
   if (step.kind !== 'prefill' && step.kind !== 'compile') return null
   const { item } = step
   schedule.begunIsNext = item !== schedule.compiling && (step.kind === 'compile' || item !== rows[step.slot])
   if (!schedule.begunIsNext) return null
-  takenIn(shares, item, item.remaining, isByAge(schedule), rows.length < slots ? waiting : [], schedule.compiling === null ? compilations : [])
+  takenIn(shares, item, item.remaining, isByAge(schedule), freeSlots(schedule) > 0 ? waiting : [], schedule.compiling === null ? compilations : [])
   if (step.kind === 'compile') {
     schedule.compiling = step.item
     return null
@@ -132,6 +137,14 @@ export function complete<S extends Schedulable, C extends Schedulable> (schedule
   step.item.remaining -= step.tokens
   schedule.budget = decodingRows(schedule) === 0 ? STEP_TOKENS : schedule.budget - step.cost
   if (step.kind === 'compile' && step.item.remaining === 0) drop(schedule, step.item)
+}
+
+/** Rows that decode join one that kept slots for them. Answers the move to make first. */
+export function widen<S extends Schedulable> (schedule: Schedule<S, Schedulable>, added: readonly S[]): Move<S> | null {
+  const takingIn = rowTakingIn(schedule)
+  const from = schedule.rows.length - 1
+  schedule.rows.splice(decodingRows(schedule), 0, ...added)
+  return takingIn === null ? null : { item: takingIn, from, to: from + added.length }
 }
 
 /** Take a compilation out, wherever it is. */
@@ -166,6 +179,12 @@ export function remove<S extends Schedulable> (schedule: Schedule<S, Schedulable
   }
   if (loading.size === 0) forget(schedule.shares, rows, waiting, compilations)
   return moves
+}
+
+function freeSlots ({ slots, rows }: Schedule<Schedulable, Schedulable>): number {
+  let free = slots
+  for (const row of rows) free -= 1 + row.rowsToCome
+  return free
 }
 
 /** Only where everything that waits may be chosen, so that what is oldest is. */

@@ -1,11 +1,11 @@
-/** One request in the engine: what it still has to run, what its slot holds, and what it tells its client. */
+/** One request in the engine that is one row: what it still has to run, what its slot holds, and what it tells its client. */
 import { ServiceError } from '../errors.js'
 import { classify } from './classify.js'
 import type { CompiledPrompt } from './compiled-prompt.js'
 import { PenalisedTokens } from './penalties.js'
 import type { SequenceEvent, SequenceRequest, Timing } from './protocol.js'
+import { type Row, timingOf } from './row.js'
 import { chooseToken, logProbabilities } from './sampler.js'
-import type { Schedulable } from './scheduler.js'
 
 export interface SequenceOptions {
   readonly arrival: number
@@ -20,16 +20,15 @@ export interface SequenceOptions {
   readonly onEnd: () => void
 }
 
-export class Sequence implements Schedulable {
+export class Sequence implements Row {
   readonly arrival: number
   readonly tenant: string
   passed = 0
+  readonly rowsToCome = 0
+  readonly company: readonly Row[] = [this]
   remaining: number
-  /** Positions of its slot that hold keys and values. */
   length = 0
-  /** Tokens generated so far. */
   generated = 0
-  /** Null until the first step. */
   startedAt: number | null = null
   cancelled = false
   readonly #options: SequenceOptions
@@ -51,30 +50,25 @@ export class Sequence implements Schedulable {
 
   get prompt (): CompiledPrompt | null { return this.#options.prompt }
   get generates (): boolean { return this.#options.request.work.kind === 'generate' }
-  /** The id that the next decode step runs. */
   get lastToken (): number { return this.#lastToken }
 
-  /** The next `tokens` ids of the input. */
   inputChunk (tokens: number): readonly number[] {
     const { inputIds } = this.#options.request
     const start = inputIds.length - this.remaining
     return inputIds.slice(start, start + tokens)
   }
 
-  /**
-   * Turn the result of the last position into an event; answers whether the sequence is finished.
-   * @param hidden [hidden] @param logits [vocabulary]; empty when it classifies; afterwards as before
-   */
-  accept (hidden: Float32Array, logits: Float32Array): boolean {
+  /** Turns the result into an event; `logits` are afterwards as before. */
+  accept (hidden: Float32Array, logits: Float32Array): 'goes-on' | 'ended' {
     const { work } = this.#options.request
     const now = performance.now()
     if (this.#firstResultAt === 0) this.#firstResultAt = now
-    // A prompt with enormous values overflows; the scores would be NaN and any token "the largest".
-    if (!hidden.every(Number.isFinite)) throw new ServiceError('not_finite', 'the scores of this prompt are not finite numbers')
+    checkFinite(hidden)
     if (work.kind === 'classify') {
       this.#options.emit({ type: 'scores', ...classify(hidden, this.prompt!.labels!), virtualTokens: this.prompt!.virtualTokens, timing: this.#timing(now) })
-      return true
+      return 'ended'
     }
+    if (work.kind !== 'generate') throw new Error('internal: a beam search is several rows')
     this.#penalised?.lower(logits)
     const id = chooseToken(logits, work.sampling, this.generated)
     this.#penalised?.restore(logits)
@@ -83,7 +77,7 @@ export class Sequence implements Schedulable {
     this.generated++
     this.#penalised?.add(id)
     this.#options.emit(work.logprobs === null ? { type: 'token', id } : { type: 'token', id, ...logProbabilities(logits, id, work.logprobs) })
-    return this.generated >= this.#options.maxTokens && this.#finish('length', now)
+    return this.generated >= this.#options.maxTokens ? this.#finish('length', now) : 'goes-on'
   }
 
   fail (error: ServiceError): void {
@@ -96,18 +90,17 @@ export class Sequence implements Schedulable {
     this.#options.onEnd()
   }
 
-  #finish (reason: 'stop' | 'length', now: number): true {
+  #finish (reason: 'stop' | 'length', now: number): 'ended' {
     this.#options.emit({ type: 'finished', reason, virtualTokens: this.prompt?.virtualTokens ?? 0, timing: this.#timing(now) })
-    return true
+    return 'ended'
   }
 
   #timing (now: number): Timing {
-    const startedAt = this.startedAt ?? now
-    return { queueMs: rounded(startedAt - this.#options.arrivedAt), prefillMs: rounded(this.#firstResultAt - startedAt), decodeMs: rounded(now - this.#firstResultAt) }
+    return timingOf({ arrivedAt: this.#options.arrivedAt, startedAt: this.startedAt, firstResultAt: this.#firstResultAt }, now)
   }
 }
 
-/** Hundredths of a millisecond are below the noise. */
-function rounded (ms: number): number {
-  return Math.round(ms * 100) / 100
+/** A prompt with enormous values overflows; the scores would be NaN and any token "the largest". @throws ServiceError `not_finite` */
+export function checkFinite (hidden: Float32Array): void {
+  if (!hidden.every(Number.isFinite)) throw new ServiceError('not_finite', 'the scores of this prompt are not finite numbers')
 }

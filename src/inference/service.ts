@@ -4,10 +4,12 @@ import type { Digest } from '../digest.js'
 import { ServiceError } from '../errors.js'
 import type { BaseManifest, ServingFormat } from '../model/base.js'
 import { admit, withdraw } from './admission.js'
+import { newBeamSearch } from './beam-rows.js'
+import { candidatesOf } from './beam-search.js'
 import type { EngineKind } from './engine/engine.js'
 import type { PinnedPrompt, PromptCache } from './prompt-cache.js'
-import type { SequenceEvent, SequenceRequest, ServiceStatus } from './protocol.js'
-import { Sequence } from './sequence.js'
+import type { BeamWork, SequenceEvent, SequenceRequest, ServiceStatus } from './protocol.js'
+import { Sequence, type SequenceOptions } from './sequence.js'
 import type { StepLoop } from './step-loop.js'
 
 export interface ServiceOptions {
@@ -55,14 +57,15 @@ export class InferenceService {
       pinned = request.prompt === null ? null : await prompts.acquire(request.prompt, arrival)
       signal.throwIfAborted()
       const maxTokens = this.#roomFor(request, pinned)
-      const sequence = new Sequence({
+      const options: SequenceOptions = {
         arrival, request, prompt: pinned?.value ?? null, maxTokens, arrivedAt, emit,
         onEnd: () => {
           signal.removeEventListener('abort', cancel)
           leave()
           logger.debug({ request: request.id, tenant: request.tenant, inputTokens: request.inputIds.length, generatedTokens: sequence.generated, cancelled: sequence.cancelled }, 'sequence ended')
         }
-      })
+      }
+      const sequence = request.work.kind === 'beams' ? newBeamSearch(options, request.work) : new Sequence(options)
       const cancel = (): void => loop.cancel(sequence)
       signal.addEventListener('abort', cancel, { once: true })
       loop.submit(sequence)
@@ -113,7 +116,16 @@ export class InferenceService {
     const { vocabSize } = this.#options.manifest.config
     const unknown = inputIds.find(id => id >= vocabSize)
     if (unknown !== undefined) throw new ServiceError('invalid_request', `token id ${unknown}, this base has ${vocabSize}`, { param: 'inputIds' })
+    if (work.kind === 'beams') this.#checkBeams(work)
     if (prompt === null && work.kind === 'classify') throw new ServiceError('invalid_request', 'the bare base has no labels', { param: 'work/kind' })
+  }
+
+  #checkBeams (work: BeamWork): void {
+    const { slots } = this.#options.loop.schedule
+    const { vocabSize } = this.#options.manifest.config
+    if (work.beams > slots) throw new ServiceError('invalid_request', `${work.beams} beams, this service runs ${slots} rows at once`, { param: 'num_beams' })
+    if (candidatesOf(work) > vocabSize) throw new ServiceError('invalid_request', `${work.beams} beams need ${candidatesOf(work)} tokens to choose from, this base has ${vocabSize}`, { param: 'num_beams' })
+    if (work.answers > work.beams) throw new ServiceError('invalid_request', `${work.answers} answers of ${work.beams} beams`, { param: 'n' })
   }
 
   /** Tokens that may be generated: the request's own limit or what the slot leaves. */

@@ -1,9 +1,9 @@
 /** A step of the schedule in the engine's numbers. */
 import type { StepInput } from './engine/engine.js'
+import type { Row } from './row.js'
 import type { Schedulable, Step } from './scheduler.js'
-import type { Sequence } from './sequence.js'
 
-export type WorkStep = Exclude<Step<Sequence, Compilation>, { kind: 'idle' }>
+export type WorkStep = Exclude<Step<Row, Compilation>, { kind: 'idle' }>
 
 /** A prompt that is being compiled. */
 export interface Compilation extends Schedulable {
@@ -15,7 +15,7 @@ export interface Compilation extends Schedulable {
 }
 
 /** Those in the step grow by the positions it fills. @param slots of sequences; the scratch slot is behind them */
-export function inputOf (step: WorkStep, sequences: readonly Sequence[], { slots, vocabSize }: { readonly slots: number, readonly vocabSize: number }): StepInput {
+export function inputOf (step: WorkStep, running: readonly Row[], { slots, vocabSize }: { readonly slots: number, readonly vocabSize: number }): StepInput {
   switch (step.kind) {
     case 'compile': {
       const { item, tokens } = step
@@ -31,7 +31,7 @@ export function inputOf (step: WorkStep, sequences: readonly Sequence[], { slots
       return { firstSlot: slot, rows: 1, ids: item.inputChunk(tokens), lengths: [item.length], hiddenRows: last ? [tokens - 1] : [], logitRows: last && item.generates ? [0] : [] }
     }
     case 'decode': {
-      const rows = sequences.slice(0, step.rows)
+      const rows = running.slice(0, step.rows)
       for (const row of rows) row.length++
       const every = rows.map((_, index) => index)
       return { firstSlot: 0, rows: step.rows, ids: rows.map(row => row.lastToken), lengths: rows.map(row => row.length), hiddenRows: every, logitRows: every }

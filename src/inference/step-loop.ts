@@ -4,8 +4,8 @@
  */
 import { ServiceError } from '../errors.js'
 import type { Engine, StepOutput } from './engine/engine.js'
-import { begin, complete, drop, enqueue, type Move, newSchedule, nextStep, remove, type Schedule } from './scheduler.js'
-import type { Sequence } from './sequence.js'
+import type { Rearrangement, Row } from './row.js'
+import { begin, complete, drop, enqueue, type Move, newSchedule, nextStep, remove, type Schedule, widen } from './scheduler.js'
 import { type Compilation, inputOf, type WorkStep } from './step-input.js'
 
 export interface StepLoopOptions {
@@ -25,11 +25,11 @@ export interface StepLoopOptions {
 }
 
 export class StepLoop {
-  readonly schedule: Schedule<Sequence, Compilation>
+  readonly schedule: Schedule<Row, Compilation>
   stepsTotal = 0
   tokensTotal = 0
   readonly #options: StepLoopOptions
-  readonly #cancelled = new Set<Sequence>()
+  readonly #cancelled = new Set<Row>()
   #running: Promise<void> | null = null
   #closed = false
 
@@ -38,14 +38,14 @@ export class StepLoop {
     this.schedule = newSchedule(options.slots, options.maxWaiting)
   }
 
-  submit (sequence: Sequence): void {
+  submit (sequence: Row): void {
     this.schedule.loading.delete(sequence.arrival)
     enqueue(this.schedule, this.schedule.waiting, sequence)
     this.#wake()
   }
 
   /** The sequence says no more and leaves its slot before the next step. */
-  cancel (sequence: Sequence): void {
+  cancel (sequence: Row): void {
     sequence.cancelled = true
     this.#cancelled.add(sequence)
     this.#wake()
@@ -61,7 +61,7 @@ export class StepLoop {
     return new Promise((resolve, reject) => {
       const remaining = embeddings.length / this.#options.hiddenSize
       const tenant = this.schedule.loading.get(arrival) ?? ''
-      enqueue(this.schedule, this.schedule.compilations, { arrival, tenant, remaining, passed: 0, embeddings, length: 0, done: resolve, failed: reject })
+      enqueue(this.schedule, this.schedule.compilations, { arrival, tenant, remaining, passed: 0, rowsToCome: 0, embeddings, length: 0, done: resolve, failed: reject })
       this.#wake()
     })
   }
@@ -108,7 +108,7 @@ export class StepLoop {
     }
   }
 
-  #start (sequence: Sequence, slot: number): void {
+  #start (sequence: Row, slot: number): void {
     sequence.startedAt = performance.now()
     if (sequence.prompt === null) return
     this.#options.engine.arena.write(slot, sequence.prompt.prefix, sequence.prompt.virtualTokens)
@@ -134,11 +134,13 @@ export class StepLoop {
     }
   }
 
-  #accept (sequence: Sequence, hidden: Float32Array, logits: Float32Array): void {
+  #accept (sequence: Row, hidden: Float32Array, logits: Float32Array): void {
     if (sequence.cancelled) return // it leaves before the next step
     const before = sequence.generated
     try {
-      if (sequence.accept(hidden, logits)) this.#take(sequence)
+      const outcome = sequence.accept(hidden, logits)
+      if (outcome === 'ended') this.#take(sequence)
+      else if (outcome !== 'goes-on') this.#rearrange(outcome)
     } catch (error) {
       sequence.fail(error instanceof ServiceError ? error : new ServiceError('internal', 'the answer could not be read off the scores', { cause: error }))
       this.#take(sequence)
@@ -162,16 +164,25 @@ export class StepLoop {
     }
   }
 
-  /** Out of the schedule, its slot given to the row that closes the gap. Taking twice is harmless. */
-  #take (sequence: Sequence): void {
-    const slot = this.schedule.rows.indexOf(sequence)
-    const moves = remove(this.schedule, sequence)
-    if (slot !== -1) this.#scrub(slot, sequence.length)
-    for (const move of moves) this.#move(move)
+  #rearrange ({ added, copies, start }: Rearrangement): void {
+    const { rows } = this.schedule
+    const stepBack = added.length === 0 ? null : widen(this.schedule, added)
+    if (stepBack !== null) this.#move(stepBack)
+    for (const { from, to } of copies) this.#options.engine.arena.move(rows.indexOf(from), rows.indexOf(to), from.length, start)
+  }
+
+  /** Out of the schedule with all rows of its request, each slot given to the row that closes the gap. Taking twice is harmless. */
+  #take (sequence: Row): void {
+    for (const row of sequence.company) {
+      const slot = this.schedule.rows.indexOf(row)
+      const moves = remove(this.schedule, row)
+      if (slot !== -1) this.#scrub(slot, row.length)
+      for (const move of moves) this.#move(move)
+    }
     sequence.end()
   }
 
-  #move ({ item, from, to }: Move<Sequence>): void {
+  #move ({ item, from, to }: Move<Row>): void {
     this.#options.engine.arena.move(from, to, item.length)
     this.#scrub(from, item.length)
   }

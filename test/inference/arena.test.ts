@@ -38,6 +38,15 @@ suite('arena', () => {
     assert.notEqual(arena.parts[0]![2 * slotLength(SHAPE) + 4 * 2], 0)
   })
 
+  test('moves the positions behind the first ones alone', () => {
+    const arena = newArena()
+    const [from, to] = [arena.read(2, 5), arena.read(0, 5)]
+    arena.move(2, 0, 4, 3)
+    // Of each head positions 0, 1, 2 and 4 are as they were.
+    const expected = to.map((value, index) => Math.floor(index / SHAPE.headSize) % 5 === 3 ? from[index]! : value)
+    assert.deepEqual(arena.read(0, 5), expected)
+  })
+
   test('refuses slots and positions that it does not have', () => {
     const arena = newArena()
     for (const [slot, length] of [[3, 1], [-1, 1], [0.5, 1], [0, 6], [0, -1], [0, Number.NaN]] as const) {
@@ -45,6 +54,7 @@ suite('arena', () => {
       assert.throws(() => arena.clear(slot, length), /internal/)
       assert.throws(() => arena.move(0, slot, length), /internal/)
       assert.throws(() => arena.move(slot, 0, length), /internal/)
+      assert.throws(() => arena.move(0, 1, 5, length === 1 ? 6 : length), /internal/)
     }
     assert.throws(() => arena.write(0, new Float32Array(47), 3), /47 numbers for 3 positions/)
     assert.throws(() => new Arena(SHAPE, [new Float32Array(1)]), /arena shape/)

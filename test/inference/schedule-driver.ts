@@ -12,7 +12,7 @@ export interface Item extends Schedulable {
 export type State = Schedule<Item, Item>
 
 export function item (arrival: number, input: number, { tenant = 't', output = Infinity }: { tenant?: string, output?: number } = {}): Item {
-  return { arrival, tenant, passed: 0, remaining: input, input, output, name: `s${arrival}` }
+  return { arrival, tenant, passed: 0, rowsToCome: 0, remaining: input, input, output, name: `s${arrival}` }
 }
 
 export function newState (slots: number, maxWaiting: number): State {

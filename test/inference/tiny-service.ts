@@ -5,7 +5,7 @@ import type { Digest } from '../../src/digest.js'
 import { ServiceError } from '../../src/errors.js'
 import { CApiEngine } from '../../src/inference/engine/c-api.js'
 import type { Engine, EngineOptions } from '../../src/inference/engine/engine.js'
-import type { Penalties, Sampling, SequenceEvent, SequenceRequest } from '../../src/inference/protocol.js'
+import type { BeamWork, Penalties, Sampling, SequenceEvent, SequenceRequest } from '../../src/inference/protocol.js'
 import { startService, type RunningService, type ServiceSettings } from '../../src/inference/start-service.js'
 import type { Base } from '../../src/model/base.js'
 import type { ArtifactFiles } from '../../src/prompt/artifact.js'
@@ -74,6 +74,10 @@ const GREEDY = { temperature: 0, topK: 0, topP: 1, minP: 0, seed: 0 }
 export function generate (inputIds: number[], options: { prompt?: Digest | null, maxTokens?: number, stopTokenIds?: number[], sampling?: Partial<Sampling>, penalties?: Penalties, logprobs?: number | null } = {}): SequenceRequest {
   const { prompt = null, maxTokens = 8, stopTokenIds = [], sampling = {}, penalties, logprobs = null } = options
   return { id: 'r', tenant: 't', prompt, inputIds, work: { kind: 'generate', maxTokens, stopTokenIds, sampling: { ...GREEDY, ...sampling }, ...(penalties === undefined ? {} : { penalties }), logprobs } }
+}
+
+export function beamSearch (inputIds: number[], { prompt = null, ...options }: Partial<Omit<BeamWork, 'kind'>> & Pick<BeamWork, 'beams' | 'answers'> & { readonly prompt?: Digest | null }): SequenceRequest {
+  return { id: 'r', tenant: 't', prompt, inputIds, work: { kind: 'beams', maxTokens: 8, stopTokenIds: [], lengthPenalty: 1, earlyStopping: false, ...options } }
 }
 
 export function classification (inputIds: number[], prompt: Digest): SequenceRequest {

@@ -2,7 +2,7 @@
 import { randomInt } from 'node:crypto'
 import { type Static, Type } from '@sinclair/typebox'
 import { ServiceError } from '../../errors.js'
-import type { Penalties, SequenceRequest } from '../../inference/protocol.js'
+import { MAX_BEAMS, type BeamWork, type Penalties, type SequenceRequest } from '../../inference/protocol.js'
 import { closed } from '../wire.js'
 
 export const MAX_INPUTS = 256
@@ -21,7 +21,10 @@ const generationFields = {
   presence_penalty: Type.Optional(Type.Number({ minimum: -2, maximum: 2, description: '0: none; subtracted from the score of a token that the answer has' })),
   frequency_penalty: Type.Optional(Type.Number({ minimum: -2, maximum: 2, description: '0: none; subtracted for each time that the answer has the token' })),
   seed: Type.Optional(Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER, description: 'absent: a random one' })),
-  n: Type.Optional(Type.Integer({ minimum: 1, maximum: MAX_SAMPLES, description: 'default 1; more: as many independent samples, in `choices`' })),
+  n: Type.Optional(Type.Integer({ minimum: 1, maximum: MAX_SAMPLES, description: 'default 1; more: as many independent samples, or the best of so many beams, in `choices`' })),
+  num_beams: Type.Optional(Type.Integer({ minimum: 1, maximum: MAX_BEAMS, description: 'default 1; more: beam search, instead of sampling' })),
+  length_penalty: Type.Optional(Type.Number({ minimum: -10, maximum: 10, description: 'default 1; of beams: the sum of log-probabilities is divided by tokens^length_penalty' })),
+  early_stopping: Type.Optional(Type.Union([Type.Boolean(), Type.Literal('never')], { description: 'default false; of beams: true ends when num_beams answers are there, false when no running beam is better now, "never" when none can become better' })),
   stop: Type.Optional(Type.Union([StopString, Type.Array(StopString, { minItems: 1, maxItems: MAX_STOPS })])),
   logprobs: Type.Optional(Type.Integer({ minimum: 0, maximum: 20, description: 'log-probability of each token, and of this many most likely ones beside it' })),
   stream: Type.Optional(Type.Boolean({ description: 'server-sent events: start, text, then finished or error' }))
@@ -39,6 +42,10 @@ export type InferRequest = Static<typeof InferRequestSchema>
 
 export type Work = SequenceRequest['work']
 
+/** What a beam search does not do, and what only it does. */
+const NOT_OF_BEAMS = ['temperature', 'top_p', 'top_k', 'min_p', 'seed', 'repetition_penalty', 'presence_penalty', 'frequency_penalty', 'stop', 'logprobs', 'stream'] as const
+const ONLY_OF_BEAMS = ['length_penalty', 'early_stopping'] as const
+
 /** @throws ServiceError `invalid_request` for an option of generation */
 export function classificationWork (request: InferRequest): Work {
   for (const field of Object.keys(generationFields)) {
@@ -50,6 +57,8 @@ export function classificationWork (request: InferRequest): Work {
 /** @throws ServiceError `invalid_request` for an option of classification */
 export function generationWork (request: InferRequest, stopTokenIds: readonly number[]): Work {
   if (request.scores !== undefined) throw new ServiceError('invalid_request', 'scores is for classification, this is generation', { param: 'scores' })
+  if ((request.num_beams ?? 1) > 1) return beamWork(request, stopTokenIds)
+  for (const field of ONLY_OF_BEAMS) if (request[field] !== undefined) throw new ServiceError('invalid_request', `${field} is for beam search: it needs num_beams above 1`, { param: field })
   if (samplesOf(request) > 1 && (request.temperature ?? 0) === 0) throw new ServiceError('invalid_request', 'a greedy answer is always the same: n above 1 needs a temperature above 0', { param: 'n' })
   return {
     kind: 'generate',
@@ -71,8 +80,18 @@ function penaltiesOf ({ repetition_penalty: repetition = 1, presence_penalty: pr
   return repetition === 1 && presence === 0 && frequency === 0 ? {} : { penalties: { repetition, presence, frequency } }
 }
 
-export function samplesOf ({ n = 1 }: InferRequest): number {
-  return n
+function beamWork (request: InferRequest, stopTokenIds: readonly number[]): BeamWork {
+  const { num_beams: beams = 1, n: answers = 1, max_tokens: maxTokens = DEFAULT_MAX_TOKENS, length_penalty: lengthPenalty = 1, early_stopping: earlyStopping = false } = request
+  for (const field of NOT_OF_BEAMS) {
+    if (request[field] !== undefined && request[field] !== false) throw new ServiceError('invalid_request', `${field} is not for beam search: num_beams is ${beams}`, { param: field })
+  }
+  if (answers > beams) throw new ServiceError('invalid_request', `${answers} answers of ${beams} beams`, { param: 'n' })
+  return { kind: 'beams', maxTokens, stopTokenIds: [...stopTokenIds], beams, answers, lengthPenalty, earlyStopping }
+}
+
+/** How often the input runs: a beam search takes it in once, whatever it answers. */
+export function samplesOf ({ n = 1, num_beams: beams = 1 }: InferRequest): number {
+  return beams > 1 ? 1 : n
 }
 
 export function stopStringsOf ({ stop }: InferRequest): readonly string[] {

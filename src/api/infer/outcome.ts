@@ -6,7 +6,7 @@ import { ErrorSchema } from '../errors.js'
 const UsageSchema = Type.Object({
   prompt_tokens: Type.Integer({ description: 'of the rendered template' }),
   virtual_tokens: Type.Integer(),
-  completion_tokens: Type.Integer({ description: 'generated, those of a stop string included' })
+  completion_tokens: Type.Integer({ description: 'generated, those of a stop string and of dropped beams included' })
 })
 export type Usage = Static<typeof UsageSchema>
 
@@ -27,7 +27,8 @@ export type TokenLogprob = Static<typeof TokenLogprobSchema>
 const ChoiceSchema = Type.Object({
   text: Type.String({ description: 'generation' }),
   finish_reason: Type.Union([Type.Literal('stop'), Type.Literal('length')]),
-  logprobs: Type.Optional(Type.Array(TokenLogprobSchema))
+  logprobs: Type.Optional(Type.Array(TokenLogprobSchema)),
+  score: Type.Optional(Type.Number({ description: 'beam search: sum of log-probabilities / tokens^length_penalty' }))
 })
 export type Choice = Static<typeof ChoiceSchema>
 

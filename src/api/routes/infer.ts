@@ -13,6 +13,7 @@ import { inOrder } from '../infer/in-order.js'
 import { asTextInput, inputIds } from '../infer/input-ids.js'
 import { type AnswerHead, InferAnswerSchema, type Outcome, type Usage } from '../infer/outcome.js'
 import { type PromptedModel, resolveModel } from '../infer/prompted-model.js'
+import { runBeams } from '../infer/run-beams.js'
 import { runClassification } from '../infer/run-classification.js'
 import { type GenerationPart, runGeneration, wholeGeneration } from '../infer/run-generation.js'
 import { runSamples } from '../infer/run-samples.js'
@@ -83,6 +84,7 @@ export function inferRoutes (app: Application, services: ApiServices, metrics: M
   }
 
   async function generated (call: Call, wanted: SequenceRequest): Promise<Outcome> {
+    if (wanted.work.kind === 'beams') return await runBeams(inference, tokenizer, wanted, call.signal)
     const samples = samplesOf(call.options)
     if (samples === 1) return await wholeGeneration(generation(call, wanted, call.signal))
     return await runSamples(wanted, { samples, atOnce: limits.itemsAtOnce, signal: call.signal }, async (sample, signal) => await wholeGeneration(generation(call, sample, signal)))
