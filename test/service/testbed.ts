@@ -198,7 +198,7 @@ export class Testbed {
       } finally {
         stop.abort()
       }
-      await sleep(POLL_MS)
+      await sleep(POLL_MS) // until an api answers: nothing tells a client when it may connect again
     }
     throw new Error(`job ${job} came no further than ${JSON.stringify(seen.at(-1) ?? null)}`)
   }
@@ -225,7 +225,10 @@ export function jsonl (rows: readonly object[]): Uint8Array {
   return Buffer.from(rows.map(row => JSON.stringify(row)).join('\n') + '\n')
 }
 
-/** Polls what no event tells. @throws Error when it does not come true in 240 s */
+/**
+ * Polls what nothing tells: the end of processes that are no children of the test (Node has no pidfd), the state of a
+ * server that answers when asked. @throws Error when it does not come true in 240 s
+ */
 export async function until (what: string, isTrue: () => boolean | Promise<boolean>): Promise<void> {
   const deadline = performance.now() + DEADLINE_MS
   while (!await isTrue()) {

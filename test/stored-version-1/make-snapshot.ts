@@ -6,15 +6,13 @@
 import { cp, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { setTimeout as sleep } from 'node:timers/promises'
 import { Redis } from 'ioredis'
 import { hexOf } from '../../src/digest.js'
 import { basesFolder } from '../../src/model/current-base.js'
-import { isAlive } from '../../src/supervisor/process-identity.js'
 import { FINAL_STATES, type JobEvent } from '../../src/training/job.js'
 import { QUEUE_PREFIX } from '../../src/training/queue.js'
 import { startRedis } from '../support/redis.js'
-import { type StartedService, startService } from '../support/service.js'
+import { allEnded, type StartedService, startService } from '../support/service.js'
 import { writeTinyLlama } from '../support/tiny-llama.js'
 import type { Facts, StoredPost } from './snapshot.js'
 
@@ -120,7 +118,7 @@ async function kill (service: StartedService, home: string): Promise<void> {
   const children = (await readFile(join(home, 'children'), 'utf8')).trim().split('\n')
   for (const child of children) process.kill(Number(child.split(' ')[0]), 'SIGKILL')
   await service.kill9()
-  while (children.some(isAlive)) await sleep(10)
+  await allEnded(children)
 }
 
 /** What makes the keys of `server`, key by key. A lease of BullMQ, all that expires among its keys, has run out by the time that anybody looks. */

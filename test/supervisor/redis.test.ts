@@ -5,14 +5,14 @@ import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, suite, test } from 'node:test'
-import { setTimeout as sleep } from 'node:timers/promises'
 import { pathToFileURL } from 'node:url'
 import { Redis } from 'ioredis'
 import { type HomePaths, homePaths } from '../../src/supervisor/home.js'
 import { identityOf } from '../../src/supervisor/process-identity.js'
 import { findOrInstallRedis } from '../../src/supervisor/redis-program.js'
-import { startRedis } from '../../src/supervisor/redis.js'
-import { startRedis as startForeignRedis } from '../support/redis.js'
+import { privateRedisUrl, startRedis } from '../../src/supervisor/redis.js'
+import { readyToAccept, startRedis as startForeignRedis } from '../support/redis.js'
+import { allEnded } from '../support/service.js'
 
 const noProgram = (): string => { throw new Error('no program is needed') }
 const onPath = (): string => findOrInstallRedis(() => {})
@@ -24,10 +24,6 @@ async function withRedis<T> (url: string, work: (redis: Redis) => Promise<T>): P
   } finally {
     redis.disconnect()
   }
-}
-
-async function gone (pid: number): Promise<void> {
-  while (identityOf(pid) !== null) await sleep(10)
 }
 
 suite('startRedis()', () => {
@@ -78,19 +74,16 @@ suite('startRedis()', () => {
       console.log(running.url)`
     const supervisor = spawn(process.execPath, ['--input-type=module', '-e', script], { stdio: ['ignore', 'pipe', 'inherit'] })
     await once(supervisor.stdout, 'data')
-    const pid = await pidOf()
-    assert.notEqual(identityOf(pid), null)
+    const server = identityOf(await pidOf()) ?? assert.fail('no server runs')
     supervisor.kill('SIGKILL')
-    await gone(pid)
+    await allEnded([server])
   })
 
   test('a leftover server of the same home is ended before a new one starts', async () => {
     const config = join(paths.redis, 'redis.conf')
-    const leftover = spawn(onPath(), [config], { stdio: 'ignore', detached: true })
-    const redis = new Redis(join(paths.sockets, 'redis.sock'), { retryStrategy: () => 20, maxRetriesPerRequest: null })
-    redis.on('error', () => {})
-    await redis.set('left', 'over')
-    redis.disconnect()
+    const leftover = spawn(onPath(), [config], { stdio: ['ignore', 'pipe', 'inherit'], detached: true })
+    await readyToAccept(leftover)
+    await withRedis(privateRedisUrl(paths), async redis => await redis.set('left', 'over'))
     const lines: string[] = []
     const running = await startRedis(undefined, onPath, paths, line => lines.push(line))
     try {

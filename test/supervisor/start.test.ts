@@ -4,10 +4,9 @@ import { mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, suite, test } from 'node:test'
-import { setTimeout as sleep } from 'node:timers/promises'
 import { newSecret } from '../../src/registry/api-keys.js'
-import { identityOf, isAlive } from '../../src/supervisor/process-identity.js'
-import { childrenOf, type CommandResult, environment, permafrost, startService, type StartedService } from '../support/service.js'
+import { identityOf } from '../../src/supervisor/process-identity.js'
+import { allEnded, childrenOf, type CommandResult, environment, permafrost, startService, type StartedService } from '../support/service.js'
 import { writeTinyLlama } from '../support/tiny-llama.js'
 
 const COLOURS = ['red', 'green', 'blue']
@@ -113,7 +112,7 @@ suite('permafrost start', { timeout: 300_000 }, () => {
     await service.kill9()
     service = await startService(home, settings)
     assert.equal((await run(['infer', 'colours', 'a red thing'])).code, 0)
-    while (children.some(isAlive)) await sleep(20)
+    await allEnded(children)
     assert.notEqual(identityOf(service.pid), null)
   })
 })

@@ -2,12 +2,13 @@
  * A real Redis server for one test file: its own port, its own folder, append-only file on, stopped by its process id.
  * Never the server that happens to listen on 6379.
  */
-import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
+import { type ChildProcess, type ChildProcessByStdio, spawn, spawnSync } from 'node:child_process'
 import { mkdtemp, rm } from 'node:fs/promises'
-import { createConnection, createServer, Socket } from 'node:net'
+import { createServer, Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { setTimeout as sleep } from 'node:timers/promises'
+import { createInterface } from 'node:readline'
+import type { Readable } from 'node:stream'
 
 export interface RedisServer {
   readonly url: string
@@ -15,13 +16,11 @@ export interface RedisServer {
   stop (): Promise<void>
   /** SIGKILL; resolves when the process is gone. The data stays for `restart`. */
   kill9 (): Promise<void>
-  /** Start again on the same port with the same data, ended or not; resolves when it answers. */
+  /** Start again on the same port with the same data, ended or not; resolves when that is loaded. */
   restart (): Promise<void>
 }
 
-const READY_MS = 20_000
-
-/** @throws Error when neither `redis-server` nor `valkey-server` is on PATH, or the server does not answer in 20 s. */
+/** @throws Error when neither `redis-server` nor `valkey-server` is on PATH, or the server ends at once. */
 export async function startRedis (options: { appendfsync?: 'always' | 'everysec', extraArguments?: readonly string[] } = {}): Promise<RedisServer> {
   const program = ['redis-server', 'valkey-server'].find(name => spawnSync(name, ['--version']).status === 0)
   if (program === undefined) throw new Error('these tests need redis-server or valkey-server on PATH')
@@ -35,11 +34,11 @@ export async function startRedis (options: { appendfsync?: 'always' | 'everysec'
       '--port', String(port), '--bind', '127.0.0.1', '--dir', folder, '--daemonize', 'no', '--save', '',
       '--appendonly', 'yes', '--appendfsync', options.appendfsync ?? 'everysec', '--maxmemory-policy', 'noeviction',
       ...options.extraArguments ?? []
-    ], { stdio: 'ignore' })
+    ], { stdio: ['ignore', 'pipe', 'inherit'] })
     started.unref()
     child = started
     guard = guardAgainstOrphans(started, folder)
-    await answering(port, started)
+    await readyToAccept(started)
   }
 
   async function end (signal: NodeJS.Signals): Promise<void> {
@@ -76,8 +75,7 @@ export async function startRedis (options: { appendfsync?: 'always' | 'everysec'
 function guardAgainstOrphans (server: ChildProcess, folder: string): ChildProcess {
   const guard = spawn('sh', ['-c', 'read -r _; kill -9 "$0"; rm -rf "$1"', String(server.pid), folder], { stdio: ['pipe', 'ignore', 'ignore'], detached: true })
   guard.unref()
-  const pipe = guard.stdin
-  if (pipe instanceof Socket) pipe.unref()
+  unreferenced(guard.stdin)
   return guard
 }
 
@@ -90,24 +88,20 @@ async function freePort (): Promise<number> {
   return address.port
 }
 
-/** PING until +PONG: while the append-only file loads, Redis accepts connections and answers -LOADING. */
-async function answering (port: number, child: ChildProcess): Promise<void> {
-  const deadline = Date.now() + READY_MS
-  while (Date.now() < deadline) {
-    if (child.exitCode !== null || child.signalCode !== null) throw new Error(`the Redis server on port ${port} ended at once (exit code ${child.exitCode})`)
-    if (await ping(port)) return
-    await sleep(20)
+/** Redis says so, in other words for TCP than for a socket, once it has read its append-only file; before, it answers -LOADING. */
+export async function readyToAccept (server: ChildProcessByStdio<null, Readable, null>): Promise<void> {
+  const said: string[] = []
+  for await (const line of createInterface({ input: server.stdout })) {
+    said.push(line)
+    if (!/ready to accept connections/i.test(line)) continue
+    server.stdout.resume()
+    unreferenced(server.stdout)
+    return
   }
-  child.kill('SIGKILL')
-  throw new Error(`the Redis server on port ${port} did not answer within ${READY_MS} ms`)
+  throw new Error(`the Redis server ended at once\n${said.join('\n')}`)
 }
 
-async function ping (port: number): Promise<boolean> {
-  return await new Promise(resolve => {
-    const socket = createConnection(port, '127.0.0.1', () => socket.write('PING\r\n'))
-    const finish = (answered: boolean): void => { socket.destroy(); resolve(answered) }
-    socket.once('data', data => finish(data.toString().startsWith('+PONG')))
-    socket.once('error', () => finish(false))
-    socket.once('close', () => finish(false))
-  })
+/** A pipe to a child keeps the test process from ending, as the child itself does. */
+function unreferenced (pipe: unknown): void {
+  if (pipe instanceof Socket) pipe.unref()
 }

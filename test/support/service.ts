@@ -3,6 +3,8 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { identityOf, isAlive } from '../../src/supervisor/process-identity.js'
 
 const MAIN = join(import.meta.dirname, '..', '..', 'src', 'cli', 'main.js')
 
@@ -115,7 +117,11 @@ export async function permafrost (env: NodeJS.ProcessEnv, args: readonly string[
 /** Ids and start times of the child processes that `start` has on record, and of its private Redis. */
 export async function childrenOf (home: string): Promise<string[]> {
   const recorded = (await readFile(join(home, 'children'), 'utf8')).trim().split('\n')
-  const { identityOf } = await import('../../src/supervisor/process-identity.js')
   const redis = identityOf(Number(await readFile(join(home, 'redis', 'redis.pid'), 'utf8')))
   return redis === null ? recorded : [...recorded, redis]
+}
+
+/** Resolves when these have ended. Only of a child is a process told (Node has no pidfd), so this looks again and again. */
+export async function allEnded (identities: readonly string[]): Promise<void> {
+  while (identities.some(isAlive)) await sleep(10)
 }
