@@ -1,6 +1,6 @@
 /** The only place that knows HTTP statuses, and the one shape every refusal has. */
 import { randomBytes } from 'node:crypto'
-import type { Socket } from 'node:net'
+import type { Duplex } from 'node:stream'
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify'
 import { Type } from '@sinclair/typebox'
 import { ERROR_CODES, type ErrorCode, MalformedModelError, ServiceError } from '../errors.js'
@@ -147,7 +147,7 @@ const NOT_A_REQUEST: Readonly<Record<string, readonly [status: string, message: 
 }
 
 /** What never becomes a request gets its answer written by hand. */
-export function refuseMalformedHttp (error: NodeJS.ErrnoException, socket: Socket): void {
+export function refuseMalformedHttp (error: NodeJS.ErrnoException, socket: Duplex): void {
   if (socket.destroyed || !socket.writable) return
   const [status, message] = NOT_A_REQUEST[error.code ?? ''] ?? ['400 Bad Request', 'this is not an HTTP request we can read']
   const requestId = `req_${randomBytes(12).toString('hex')}`

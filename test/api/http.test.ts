@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { connect, type Socket } from 'node:net'
+import { connect } from 'node:net'
 import { PassThrough } from 'node:stream'
 import { text } from 'node:stream/consumers'
 import { after, before, suite, test } from 'node:test'
@@ -99,7 +99,7 @@ suite('HTTP', () => {
   test('a request has ten minutes to arrive, then the connection ends with 408', async () => {
     assert.equal(bed.app.server.requestTimeout, 600_000)
     const socket = new PassThrough()
-    refuseMalformedHttp(Object.assign(new Error('Request timeout'), { code: 'ERR_HTTP_REQUEST_TIMEOUT' }), socket as unknown as Socket)
+    refuseMalformedHttp(Object.assign(new Error('Request timeout'), { code: 'ERR_HTTP_REQUEST_TIMEOUT' }), socket)
     expectRefused(await text(socket), 408)
   })
 

@@ -14,7 +14,7 @@ import { BASE, manifest, writeExample } from './example-folder.js'
 /** As much of registry and store as registering asks for. */
 class Memory {
   readonly tasks = new Map<string, TaskRecord>()
-  readonly versions = new Map<string, NewVersion[]>()
+  readonly versions = new Map<string, Array<NewVersion & VersionRecord>>()
   readonly stored = new Set<Digest>()
 
   async getTask (_tenant: string, name: string): Promise<TaskRecord> {
@@ -24,10 +24,12 @@ class Memory {
   }
 
   async createTask (_tenant: string, task: TaskRecord): Promise<void> { this.tasks.set(task.name, task) }
-  async listVersions (_tenant: string, name: string): Promise<VersionRecord[]> { return (this.versions.get(name) ?? []) as unknown as VersionRecord[] }
+  async listVersions (_tenant: string, name: string): Promise<VersionRecord[]> { return this.versions.get(name) ?? [] }
   async publishVersion (_tenant: string, name: string, version: NewVersion): Promise<VersionRecord> {
-    this.versions.set(name, [...this.versions.get(name) ?? [], version])
-    return { number: 1 } as VersionRecord
+    const published = this.versions.get(name) ?? []
+    const record = { ...version, number: published.length + 1, createdAt: new Date().toISOString() }
+    this.versions.set(name, [...published, record])
+    return record
   }
 
   async has (digest: Digest): Promise<boolean> { return this.stored.has(digest) }

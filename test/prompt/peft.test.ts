@@ -12,8 +12,8 @@ function readFolder (folder: string): ArtifactFiles {
   return new Map(readdirSync(folder).filter(name => statSync(join(folder, name)).isFile()).map(name => [name, readFileSync(join(folder, name))]))
 }
 
-function readJson (...path: string[]): Record<string, unknown> {
-  return JSON.parse(readFileSync(join(...path), 'utf8')) as Record<string, unknown>
+function readJson<T = Record<string, unknown>> (...path: string[]): T {
+  return JSON.parse(readFileSync(join(...path), 'utf8')) as T
 }
 
 suite('adapters saved by PEFT', () => {
@@ -50,8 +50,8 @@ suite('malformed adapters', () => {
     test('none here', { skip: 'no reference data (PERMAFROST_FIXTURES)' }, () => {})
     return
   }
-  const { entries } = readJson(folder, 'manifest.json') as unknown as { entries: Array<{ path: string, kind: string, expect: string }> }
-  const control = readJson(folder, 'adapters', 'control_prefix', 'adapter_config.json') as Record<string, number>
+  const { entries } = readJson<{ entries: Array<{ path: string, kind: string, expect: string }> }>(folder, 'manifest.json')
+  const control = readJson<Record<string, number>>(folder, 'adapters', 'control_prefix', 'adapter_config.json')
   const heads = control['num_attention_heads']!
   const shape = { hiddenSize: control['token_dim']!, numLayers: control['num_layers']!, numKvHeads: heads, headSize: control['token_dim']! / heads }
   const read = (path: string) => readPeftAdapter(readFolder(join(folder, path)), shape)

@@ -11,6 +11,7 @@ import { hexOf } from '../../src/digest.js'
 import { basesFolder } from '../../src/model/current-base.js'
 import { FINAL_STATES, type JobEvent } from '../../src/training/job.js'
 import { QUEUE_PREFIX } from '../../src/training/queue.js'
+import { type ReceivedJobEvent, receivedEvents } from '../api/server-sent-events.js'
 import { startRedis } from '../support/redis.js'
 import { allEnded, type StartedService, startService } from '../support/service.js'
 import { writeTinyLlama } from '../support/tiny-llama.js'
@@ -68,13 +69,8 @@ async function use ({ url: service }: StartedService, home: string): Promise<Fac
     return (answer as { id: string }).id
   }
   async function eventsUntil (job: string, fits: (event: JobEvent) => boolean): Promise<void> {
-    const { body } = await fetch(`${service}/v1/training-jobs/${job}/events`, { headers: { authorization: `Bearer ${secret}` } })
-    let text = ''
-    for await (const part of body!.pipeThrough(new TextDecoderStream()) as unknown as AsyncIterable<string>) {
-      const lines = (text + part).split('\n')
-      text = lines.pop()!
-      if (lines.some(line => line.startsWith('data: ') && fits(JSON.parse(line.slice('data: '.length)) as JobEvent))) return
-    }
+    const response = await fetch(`${service}/v1/training-jobs/${job}/events`, { headers: { authorization: `Bearer ${secret}` } })
+    for await (const { data } of receivedEvents<ReceivedJobEvent>(response)) if (fits(data)) return
     throw new Error(`the events of ${job} ended`)
   }
 
