@@ -14,7 +14,10 @@ const recipe: Recipe = {
   optimizer: 'adamw', learning_rate: 0.1, label_learning_rate: 0.05, weight_decay: 0, schedule: 'cosine', warmup_ratio: 0.1, max_grad_norm: 1,
   batch_size: 4, max_steps: 40, epochs: 8, micro_batch_tokens: 8, max_length: 64, token_dropout: 0, evaluations: 4, patience: 0, seed: 5
 }
-const data = { schema: 1, job: 'job', tenant: 't', task: 'task', base: `sha256:${'0'.repeat(64)}`, recipe } as unknown as TrainingJobData
+const data: TrainingJobData = {
+  schema: 1, job: 'job', tenant: 't', task: 'task', spec: { kind: 'generation', template: '{input}', verbalizer: null }, base: `sha256:${'0'.repeat(64)}`,
+  trainingFile: 'file', validationFile: null, method: { type: 'prompt-tuning', num_virtual_tokens: 4, init: { type: 'random' } }, recipe, alias: null
+}
 
 /** Twenty points on a line; row i wants the parameters to be i / 10. */
 const examples: Example[] = Array.from({ length: 20 }, (_, i) => ({ ids: Array.from({ length: 1 + i % 7 }, () => i), targetStart: 1 + i % 7, label: i % 2 }))
