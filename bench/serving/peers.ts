@@ -10,6 +10,16 @@ import type { Subject } from './subject.js'
 export const LLAMA_AS_SHIPPED = 'llama.cpp, file as shipped'
 export const LLAMA_Q8 = 'llama.cpp Q8_0'
 
+/** Its threads wait by spinning, so on few or busy cores one may be faster: each peer runs with one and with all. */
+function variantName (peer: string, threads: number): string {
+  return `${peer}, ${threads} thread${threads === 1 ? '' : 's'}`
+}
+
+/** Which peer a variant is of; of our own subjects the name itself. */
+export function peerOf (name: string): string {
+  return name.replace(/, \d+ threads?$/, '')
+}
+
 export interface Peers { readonly subjects: readonly Subject[], readonly absent: readonly string[], readonly versions: Readonly<Record<string, string>> }
 
 export interface PeerOptions {
@@ -35,7 +45,10 @@ export async function openPeers ({ source, folder, sequences, contextSize, threa
     try {
       if (!source.endsWith('.gguf')) throw new BenchFailure(`${source} is no GGUF file`)
       const module = await llamaModule(folder, say)
-      subjects.push(await LlamaSubject.open(name, { module, model: await file(), sequences, contextSize, threads: threads || availableParallelism() }))
+      const model = await file()
+      for (const count of new Set([1, threads || availableParallelism()])) {
+        subjects.push(await LlamaSubject.open(variantName(name, count), { module, model, sequences, contextSize, threads: count }))
+      }
     } catch (error) {
       if (!(error instanceof BenchFailure)) throw error
       absent.push(`${name}: ${error.message}`)

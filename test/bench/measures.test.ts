@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict'
 import { suite, test } from 'node:test'
 import { measured, missed } from '../../bench/serving/outcome.js'
+import { LLAMA_Q8 } from '../../bench/serving/peers.js'
 import { servingCases, VIRTUAL_TOKENS } from '../../bench/serving/cases.js'
 import { WITH_PROMPTS, WITHOUT_PROMPTS } from '../../bench/serving/own-engine.js'
 import { decodeRate, firstTokenMs } from '../../bench/serving/subject.js'
@@ -76,5 +77,11 @@ suite('cases and outcome', () => {
     const [other] = Object.keys(prefill.wanted)
     assert.equal(missed([measured(prefill, { [WITH_PROMPTS]: [71], [other!]: [100] })]).length, 1)
     assert.equal(missed([measured(prefill, { [WITH_PROMPTS]: [70], [other!]: [100] })]).length, 0)
+  })
+  test('a peer counts with the threads that suit it best in each case', () => {
+    const [decode, prefill] = [servingCases(text)[0]!, servingCases(text).find(({ unit }) => unit === 'ms')!]
+    const rounds = { [WITH_PROMPTS]: [100], [`${LLAMA_Q8}, 1 thread`]: [50], [`${LLAMA_Q8}, 2 threads`]: [80] }
+    assert.deepEqual(measured(decode, rounds).ratios, { [LLAMA_Q8]: 1.25 })
+    assert.deepEqual(measured(prefill, rounds).ratios, { [LLAMA_Q8]: 2 })
   })
 })
