@@ -140,3 +140,14 @@ export function refusal (answer: Answer): { status: number, code: string, param:
   if (id !== answer.headers['x-request-id']) throw new Error(`of another request: ${JSON.stringify(answer.body)}`)
   return { status: answer.status, code, param, ...(line === undefined ? {} : { line }) }
 }
+
+/** A testbed with one task of each kind that has a version: `writer` generates, `sentiment` tells a from b. */
+export async function openTestbedWithTasks ({ template }: { template?: string } = {}): Promise<{ bed: Testbed, caller: Caller }> {
+  const bed = await openTestbed()
+  const caller = await bed.caller()
+  await caller.post('/v1/tasks', { name: 'writer', kind: 'generation', ...template === undefined ? {} : { template } })
+  await caller.post('/v1/tasks', { name: 'sentiment', kind: 'classification', labels: ['a', 'b'] })
+  await bed.publish(caller.tenant, 'writer')
+  await bed.publish(caller.tenant, 'sentiment')
+  return { bed, caller }
+}

@@ -4,7 +4,7 @@ import type { InferAnswer } from '../answers.js'
 import { byteTokenizer, END } from '../byte-tokenizer.js'
 import { refuses, type Script } from '../scripted-inference.js'
 import { ServiceError } from '../../../src/errors.js'
-import { type Caller, openTestbed, refusal, type Testbed } from '../testbed.js'
+import { type Caller, openTestbedWithTasks, refusal, type Testbed } from '../testbed.js'
 
 const TEXTS = ['größe', 'gros', 'g', '']
 
@@ -20,14 +20,7 @@ suite('POST /v1/tasks/{task}/infer: beam search', () => {
   let bed: Testbed
   let caller: Caller
 
-  before(async () => {
-    bed = await openTestbed()
-    caller = await bed.caller()
-    await caller.post('/v1/tasks', { name: 'writer', kind: 'generation', template: '{input}>' })
-    await caller.post('/v1/tasks', { name: 'sentiment', kind: 'classification', labels: ['a', 'b'] })
-    await bed.publish(caller.tenant, 'writer')
-    await bed.publish(caller.tenant, 'sentiment')
-  })
+  before(async () => { ({ bed, caller } = await openTestbedWithTasks({ template: '{input}>' })) })
   after(async () => await bed.close())
   beforeEach(() => {
     bed.inference.script = beams

@@ -1,20 +1,13 @@
 import assert from 'node:assert/strict'
 import { after, before, beforeEach, suite, test } from 'node:test'
 import { says } from '../scripted-inference.js'
-import { type Caller, openTestbed, refusal, type Testbed } from '../testbed.js'
+import { type Caller, openTestbedWithTasks, refusal, type Testbed } from '../testbed.js'
 
 suite('POST /v1/tasks/{task}/infer: penalties', () => {
   let bed: Testbed
   let caller: Caller
 
-  before(async () => {
-    bed = await openTestbed()
-    caller = await bed.caller()
-    await caller.post('/v1/tasks', { name: 'writer', kind: 'generation' })
-    await caller.post('/v1/tasks', { name: 'sentiment', kind: 'classification', labels: ['a', 'b'] })
-    await bed.publish(caller.tenant, 'writer')
-    await bed.publish(caller.tenant, 'sentiment')
-  })
+  before(async () => { ({ bed, caller } = await openTestbedWithTasks()) })
   after(async () => await bed.close())
   beforeEach(() => {
     bed.inference.script = says('fine')

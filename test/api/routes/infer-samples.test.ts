@@ -5,7 +5,7 @@ import { ServiceError } from '../../../src/errors.js'
 import { InferAnswerSchema } from '../../../src/api/infer/outcome.js'
 import type { SequenceRequest } from '../../../src/inference/protocol.js'
 import { says, saysAndHangs } from '../scripted-inference.js'
-import { type Caller, openTestbed, refusal, type Testbed } from '../testbed.js'
+import { type Caller, openTestbedWithTasks, refusal, type Testbed } from '../testbed.js'
 
 function sampleOf ({ work }: SequenceRequest): number {
   assert.ok(work.kind === 'generate')
@@ -17,14 +17,7 @@ suite('POST /v1/tasks/{task}/infer: several samples', () => {
   let bed: Testbed
   let caller: Caller
 
-  before(async () => {
-    bed = await openTestbed()
-    caller = await bed.caller()
-    await caller.post('/v1/tasks', { name: 'writer', kind: 'generation' })
-    await caller.post('/v1/tasks', { name: 'sentiment', kind: 'classification', labels: ['a', 'b'] })
-    await bed.publish(caller.tenant, 'writer')
-    await bed.publish(caller.tenant, 'sentiment')
-  })
+  before(async () => { ({ bed, caller } = await openTestbedWithTasks()) })
   after(async () => await bed.close())
   beforeEach(() => {
     bed.inference.script = (request, signal) => says('x'.repeat(sampleOf(request) + 1), { virtualTokens: 16, logprobs: true })(request, signal)

@@ -4,7 +4,7 @@ import type { InferEvent } from '../answers.js'
 import { byteTokenizer } from '../byte-tokenizer.js'
 import { says, saysAndHangs } from '../scripted-inference.js'
 import { receivedEvents } from '../server-sent-events.js'
-import { type Caller, openTestbed, type Testbed } from '../testbed.js'
+import { type Caller, openTestbedWithTasks, type Testbed } from '../testbed.js'
 
 suite('POST /v1/tasks/{task}/infer, streamed', () => {
   let bed: Testbed
@@ -12,12 +12,7 @@ suite('POST /v1/tasks/{task}/infer, streamed', () => {
   let url: string
 
   before(async () => {
-    bed = await openTestbed()
-    caller = await bed.caller()
-    await caller.post('/v1/tasks', { name: 'writer', kind: 'generation' })
-    await caller.post('/v1/tasks', { name: 'sentiment', kind: 'classification', labels: ['a', 'b'] })
-    await bed.publish(caller.tenant, 'writer')
-    await bed.publish(caller.tenant, 'sentiment')
+    ({ bed, caller } = await openTestbedWithTasks())
     url = `${await bed.listen()}/v1/tasks/writer/infer`
   })
   after(async () => await bed.close())
