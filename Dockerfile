@@ -8,7 +8,7 @@ FROM ${BASE_IMAGE} AS build
 WORKDIR /app
 ENV ONNXRUNTIME_NODE_INSTALL=skip
 COPY package.json package-lock.json .npmrc ./
-RUN npm ci --include=dev --loglevel=error && rm -rf /root/.npm
+RUN npm ci --include=dev --loglevel=error
 COPY tsconfig.json ./
 COPY src src
 COPY workers workers
@@ -20,7 +20,7 @@ FROM ${BASE_IMAGE} AS dependencies
 WORKDIR /app
 ENV ONNXRUNTIME_NODE_INSTALL=skip
 COPY package.json package-lock.json .npmrc ./
-RUN npm ci --omit=dev --loglevel=error && rm -rf /root/.npm \
+RUN npm ci --omit=dev --loglevel=error \
  && platform="linux/$(node -p process.arch)" \
  && find node_modules/onnxruntime-node/bin -mindepth 3 -maxdepth 3 -type d ! -path "*/${platform}" -exec rm -r {} + \
  && find node_modules/onnxruntime-node/bin -mindepth 2 -maxdepth 2 -type d -empty -delete \
