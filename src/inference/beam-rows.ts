@@ -3,7 +3,7 @@ import { ServiceError } from '../errors.js'
 import { BeamSearch } from './beam-search.js'
 import type { CompiledPrompt } from './compiled-prompt.js'
 import type { BeamWork } from './protocol.js'
-import { type Rearrangement, type Row, timingOf } from './row.js'
+import { nextOf, type Rearrangement, type Row, timingOf } from './row.js'
 import { checkFinite, type SequenceOptions } from './sequence.js'
 
 /** The rows of one search, what they share, and the order of their beams. */
@@ -53,9 +53,9 @@ class BeamGroup {
   }
 
   #finish (now: number): 'ended' {
-    const { emit, prompt, arrivedAt } = this.options
+    const { emit, virtualTokens, arrivedAt } = this.options
     const timing = timingOf({ arrivedAt, startedAt: this.startedAt, firstResultAt: this.#firstResultAt }, now)
-    emit({ type: 'beams', beams: this.#search.answers.slice(0, this.#work.answers), generated: this.generated, virtualTokens: prompt?.virtualTokens ?? 0, timing })
+    emit({ type: 'beams', beams: this.#search.answers.slice(0, this.#work.answers), generated: this.generated, virtualTokens, timing })
     return 'ended'
   }
 
@@ -96,6 +96,7 @@ export class BeamRow implements Row {
   passed = 0
   remaining: number
   rowsToCome: number
+  readonly inputsToCome = 0
   length = 0
   lastToken = -1
   /** Of its last result; dead after the step. */
@@ -120,9 +121,7 @@ export class BeamRow implements Row {
   set cancelled (cancelled: boolean) { this.#group.cancelled = cancelled }
 
   inputChunk (tokens: number): readonly number[] {
-    const { inputIds } = this.#group.options.request
-    const start = inputIds.length - this.remaining
-    return inputIds.slice(start, start + tokens)
+    return nextOf(this.#group.options.request.inputIds, this.remaining, tokens)
   }
 
   accept (hidden: Float32Array, logits: Float32Array): 'goes-on' | 'ended' | Rearrangement {

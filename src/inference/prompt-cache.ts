@@ -80,6 +80,16 @@ export class PromptCache {
     return this.#compiled.add(digest, await this.#making.run(digest, async () => await this.#made(await this.#loaded(digest), arrival)))
   }
 
+  /** All of them or none. @param arrival as in `acquire` */
+  async acquireAll (digests: readonly Digest[], arrival: number): Promise<PinnedPrompt[]> {
+    const settled = await Promise.allSettled(digests.map(digest => this.acquire(digest, arrival)))
+    const pinned = settled.flatMap(each => each.status === 'fulfilled' ? [each.value] : [])
+    const failed = settled.find(each => each.status === 'rejected')
+    if (failed === undefined) return pinned
+    for (const prompt of pinned) prompt.release()
+    throw failed.reason
+  }
+
   /** Before anyone asks for it: its embeddings, and compiled as well where that evicts nothing. */
   async preload (digest: Digest, arrival: number): Promise<void> {
     if (this.#compiled.has(digest)) return

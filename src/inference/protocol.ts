@@ -15,9 +15,12 @@ import type { Digest } from '../digest.js'
 import type { ErrorCode } from '../errors.js'
 
 export const MAX_BEAMS = 16
+/** Of an ensemble. */
+export const MAX_MEMBERS = 8
 export const REPLICA_HEADER = 'permafrost-replica'
 
 const Id = Type.Integer({ minimum: 0 })
+const DigestText = Type.String({ pattern: '^sha256:[0-9a-f]{64}$' })
 
 export const SamplingSchema = Type.Object({
   /** 0 is greedy. */
@@ -59,7 +62,9 @@ export const SequenceRequestSchema = Type.Object({
   id: Type.String(),
   tenant: Type.String(),
   /** Digest of the artifact whose prompt stands in front; null: the bare base. */
-  prompt: Type.Union([Type.String({ pattern: '^sha256:[0-9a-f]{64}$' }), Type.Null()]),
+  prompt: Type.Union([DigestText, Type.Null()]),
+  /** Prompts that answer together with `prompt`, by the mean of the log-probabilities, added up in this order; absent: none. */
+  ensemble: Type.Optional(Type.Array(DigestText, { minItems: 1, maxItems: MAX_MEMBERS - 1 })),
   /** The rendered template, tokenized; at least one. */
   inputIds: Type.Array(Id, { minItems: 1 }),
   work: Type.Union([
@@ -78,7 +83,7 @@ export const SequenceRequestSchema = Type.Object({
     BeamWorkSchema
   ])
 }, { additionalProperties: false })
-export type SequenceRequest = Static<typeof SequenceRequestSchema> & { readonly prompt: Digest | null }
+export type SequenceRequest = Static<typeof SequenceRequestSchema> & { readonly prompt: Digest | null, readonly ensemble?: readonly Digest[] }
 
 export interface Timing {
   /** Milliseconds from arrival to the first step, then by phase. */
@@ -90,7 +95,7 @@ export interface BeamAnswer { readonly ids: readonly number[], readonly score: n
 
 export type SequenceEvent =
   | { readonly type: 'token', readonly id: number, readonly logprob?: number, readonly top?: ReadonlyArray<readonly [id: number, logprob: number]> }
-  /** Probabilities in the order of the artifact's labels; `logits` are their raw scores. */
+  /** Probabilities in the order of the artifact's labels; `logits` are their raw scores, of an ensemble the mean log-probabilities. */
   | { readonly type: 'scores', readonly probabilities: readonly number[], readonly logits: readonly number[], readonly virtualTokens: number, readonly timing: Timing }
   /** The stop token itself is never sent as a token event. */
   | { readonly type: 'finished', readonly reason: 'stop' | 'length', readonly virtualTokens: number, readonly timing: Timing }

@@ -26,11 +26,21 @@ export interface Row extends Schedulable {
    * @param hidden [hidden] @param logits [vocabulary]; empty when it classifies; valid until the next step
    * @throws ServiceError `not_finite`
    */
-  accept (hidden: Float32Array, logits: Float32Array): 'goes-on' | 'ended' | Rearrangement
+  accept (hidden: Float32Array, logits: Float32Array): Outcome
   /** Tell the client; once. */
   fail (error: ServiceError): void
   /** It has left the engine. */
   end (): void
+}
+
+export type Outcome = 'goes-on' | 'ended' | Rearrangement | Succession
+
+/** Its input is in, and its request takes in another one. */
+export interface Succession {
+  /** Which row does. */
+  readonly next: Row
+  /** The row keeps its slot; else it has nothing left to do. */
+  readonly stays: boolean
 }
 
 /** What has to happen in the arena before the next step, in this order. */
@@ -40,6 +50,12 @@ export interface Rearrangement {
   /** Positions from `start` on go from one slot into another that is not itself copied from. */
   readonly copies: ReadonlyArray<{ readonly from: Row, readonly to: Row }>
   readonly start: number
+}
+
+/** The next `tokens` ids of an input of which `remaining` have not been run. */
+export function nextOf (inputIds: readonly number[], remaining: number, tokens: number): readonly number[] {
+  const start = inputIds.length - remaining
+  return inputIds.slice(start, start + tokens)
 }
 
 /** Milliseconds of `performance.now()` at which a request arrived, ran first, and had its first result. */

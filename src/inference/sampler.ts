@@ -1,4 +1,5 @@
 /** From the raw scores of one position to a token. Pure: the same scores, settings and step give the same token. */
+import { logSumExp } from './log-sum-exp.js'
 import { uniform } from './philox.js'
 import type { Sampling } from './protocol.js'
 import { topTokens } from './top-tokens.js'
@@ -77,9 +78,6 @@ export interface LogProbabilities { readonly logprob: number, readonly top: Read
 
 /** Natural logarithms from the raw scores, before temperature and filters; the `count` most likely beside the chosen one. */
 export function logProbabilities (logits: Float32Array, chosen: number, count: number): LogProbabilities {
-  const highest = logits[argmax(logits)]!
-  let total = 0
-  for (let id = 0; id < logits.length; id++) total += Math.exp(logits[id]! - highest)
-  const normaliser = highest + Math.log(total)
+  const normaliser = logSumExp(logits)
   return { logprob: logits[chosen]! - normaliser, top: topTokens(logits, count).map(id => [id, logits[id]! - normaliser] as const) }
 }

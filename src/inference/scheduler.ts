@@ -1,9 +1,10 @@
 /**
  * Which step comes next: plain data and functions over it, without a model, a clock or I/O. Rows 0 .. n-1 are the slots
- * in use; rows that decode come first, at most one row still takes its input in and is the last.
+ * in use; rows that decode come first, at most one row still takes its input in and is the last. Between them are rows of
+ * its request that have theirs in and wait for it.
  */
 import { chunkOf, costOf, MAX_CHUNK, STEP_TOKENS } from './chunks.js'
-import { ageDecides, charge, counterOf, forget, goesBefore, lift, newShares, OUTPUT_WEIGHT, type Queued, type Shares, takenIn } from './fair-share.js'
+import { ageDecides, charge, counterOf, forget, goesBefore, INPUT_WEIGHT, lift, newShares, OUTPUT_WEIGHT, type Queued, type Shares, takenIn } from './fair-share.js'
 
 /** What the scheduler knows of a sequence, or of a prompt that is being compiled. */
 export interface Schedulable extends Queued {
@@ -11,6 +12,8 @@ export interface Schedulable extends Queued {
   remaining: number
   /** Slots that are kept for it beside its own, until `widen`. */
   readonly rowsToCome: number
+  /** Inputs of its request that are taken in after its own; until they are it does not decode. */
+  readonly inputsToCome: number
 }
 
 export interface Schedule<S extends Schedulable, C extends Schedulable> {
@@ -85,14 +88,14 @@ function nextChunk<S extends Schedulable, C extends Schedulable> (schedule: Sche
 }
 
 function firstChunk<S extends Schedulable, C extends Schedulable> (schedule: Schedule<S, C>, row: S | null): Chunk<S, C> | null {
-  const { shares, rows, waiting, compilations, compiling } = schedule
+  const { shares, waiting, compilations, compiling } = schedule
   const byAge = isByAge(schedule)
   let sequence: S | null = null
   let compilation: C | null = null
   const free = freeSlots(schedule)
   if (free > 0) {
     for (const item of waiting) {
-      if (row !== null && item.remaining > MAX_CHUNK) continue
+      if (row !== null && (item.remaining > MAX_CHUNK || item.inputsToCome > 0)) continue
       if (sequence === null || goesBefore(shares, item, sequence, byAge)) sequence = item
     }
   }
@@ -103,27 +106,25 @@ function firstChunk<S extends Schedulable, C extends Schedulable> (schedule: Sch
   }
   if (compilation !== null && (sequence === null || goesBefore(shares, compilation, sequence, byAge))) return compile(compilation)
   // A row that takes its input in steps back, because what runs in one chunk decodes before it.
-  return sequence === null ? null : prefill(sequence, row === null ? rows.length : rows.length - 1)
+  return sequence === null ? null : prefill(sequence, decodingRows(schedule))
 }
 
-/** Before the first chunk of an item runs: it leaves the queue. Answers the move to make before the step. */
-export function begin<S extends Schedulable, C extends Schedulable> (schedule: Schedule<S, C>, step: Step<S, C>): Move<S> | null {
+/** Before the first chunk of an item runs: it leaves the queue. Answers the moves to make before the step, in this order. */
+export function begin<S extends Schedulable, C extends Schedulable> (schedule: Schedule<S, C>, step: Step<S, C>): Array<Move<S>> {
   const { shares, rows, waiting, compilations } = schedule
-  if (step.kind !== 'prefill' && step.kind !== 'compile') return null
+  if (step.kind !== 'prefill' && step.kind !== 'compile') return []
   const { item } = step
   schedule.begunIsNext = item !== schedule.compiling && (step.kind === 'compile' || item !== rows[step.slot])
-  if (!schedule.begunIsNext) return null
+  if (!schedule.begunIsNext) return []
   takenIn(shares, item, item.remaining, isByAge(schedule), freeSlots(schedule) > 0 ? waiting : [], schedule.compiling === null ? compilations : [])
   if (step.kind === 'compile') {
     schedule.compiling = step.item
-    return null
+    return []
   }
   waiting.splice(waiting.indexOf(step.item), 1)
-  const stepsBack = rows[step.slot]
+  const moves = stepBack(schedule, 1)
   rows[step.slot] = step.item
-  if (stepsBack === undefined) return null
-  rows.push(stepsBack)
-  return { item: stepsBack, from: step.slot, to: step.slot + 1 }
+  return moves
 }
 
 /** Account for a step that ran. */
@@ -139,12 +140,18 @@ export function complete<S extends Schedulable, C extends Schedulable> (schedule
   if (step.kind === 'compile' && step.item.remaining === 0) drop(schedule, step.item)
 }
 
-/** Rows that decode join one that kept slots for them. Answers the move to make first. */
-export function widen<S extends Schedulable> (schedule: Schedule<S, Schedulable>, added: readonly S[]): Move<S> | null {
-  const takingIn = rowTakingIn(schedule)
-  const from = schedule.rows.length - 1
-  schedule.rows.splice(decodingRows(schedule), 0, ...added)
-  return takingIn === null ? null : { item: takingIn, from, to: from + added.length }
+/** Rows that decode join one that kept slots for them. Answers the moves to make first, in this order. */
+export function widen<S extends Schedulable> (schedule: Schedule<S, Schedulable>, added: readonly S[]): Array<Move<S>> {
+  const first = decodingRows(schedule)
+  const moves = stepBack(schedule, added.length)
+  for (const [index, row] of added.entries()) schedule.rows[first + index] = row
+  return moves
+}
+
+/** The last row has its input in and `next`, of the same request, takes in another: behind it, or in its slot when it was removed. */
+export function follow<S extends Schedulable> (schedule: Schedule<S, Schedulable>, next: S): void {
+  charge(schedule.shares, next.tenant, INPUT_WEIGHT * next.remaining)
+  schedule.rows.push(next)
 }
 
 /** Take a compilation out, wherever it is. */
@@ -155,8 +162,8 @@ export function drop<C extends Schedulable> (schedule: Schedule<Schedulable, C>,
 }
 
 /**
- * Take a sequence out, wherever it is. The hole is filled by the last row that decodes, and the row still taking its
- * input in closes up: the moves to make, in this order.
+ * Take a sequence out, wherever it is. The hole is filled by the last row that decodes, its place by the last one that
+ * waits, and the row still taking its input in closes up: the moves to make, in this order.
  */
 export function remove<S extends Schedulable> (schedule: Schedule<S, Schedulable>, item: S): Array<Move<S>> {
   const { rows, waiting, compilations, loading } = schedule
@@ -165,10 +172,9 @@ export function remove<S extends Schedulable> (schedule: Schedule<S, Schedulable
   const hole = rows.indexOf(item)
   const moves: Array<Move<S>> = []
   if (hole !== -1) {
-    const decoding = decodingRows(schedule)
+    const last = rows.length - 1
     let free = hole
-    // The last decoding row first, then the row behind the decoding ones, if there is one.
-    for (const from of [decoding - 1, decoding]) {
+    for (const from of [decodingRows(schedule) - 1, last - 1, last]) {
       const moved = rows[from]
       if (from <= free || moved === undefined) continue
       moves.push({ item: moved, from, to: free })
@@ -178,6 +184,19 @@ export function remove<S extends Schedulable> (schedule: Schedule<S, Schedulable
     rows.pop()
   }
   if (loading.size === 0) forget(schedule.shares, rows, waiting, compilations)
+  return moves
+}
+
+/** Those behind the rows that decode make room for `by` more of them; as few as possible move, and the last stays the last. */
+function stepBack<S extends Schedulable> (schedule: Schedule<S, Schedulable>, by: number): Array<Move<S>> {
+  const { rows } = schedule
+  const first = decodingRows(schedule)
+  const last = rows.length - 1
+  if (first > last) return []
+  const moves = [{ item: rows[last]!, from: last, to: last + by }]
+  const to = Math.max(last, first + by)
+  for (let index = 0; index < Math.min(by, last - first); index++) moves.push({ item: rows[first + index]!, from: first + index, to: to + index })
+  for (const move of moves) rows[move.to] = move.item
   return moves
 }
 
@@ -212,6 +231,12 @@ function rowTakingIn<S extends Schedulable> (schedule: Schedule<S, Schedulable>)
   return last !== undefined && last.remaining > 0 ? last : null
 }
 
-function decodingRows (schedule: Schedule<Schedulable, Schedulable>): number {
-  return schedule.rows.length - (rowTakingIn(schedule) === null ? 0 : 1)
+function decodingRows ({ rows }: Schedule<Schedulable, Schedulable>): number {
+  let decoding = rows.length
+  while (decoding > 0 && !decodes(rows[decoding - 1]!)) decoding--
+  return decoding
+}
+
+function decodes ({ remaining, inputsToCome }: Schedulable): boolean {
+  return remaining === 0 && inputsToCome === 0
 }

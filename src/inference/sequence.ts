@@ -1,16 +1,19 @@
 /** One request in the engine that is one row: what it still has to run, what its slot holds, and what it tells its client. */
 import { ServiceError } from '../errors.js'
-import { classify } from './classify.js'
+import { labelScores, softmax } from './classify.js'
 import type { CompiledPrompt } from './compiled-prompt.js'
 import { PenalisedTokens } from './penalties.js'
 import type { SequenceEvent, SequenceRequest, Timing } from './protocol.js'
-import { type Row, timingOf } from './row.js'
+import { nextOf, type Row, timingOf } from './row.js'
 import { chooseToken, logProbabilities } from './sampler.js'
 
 export interface SequenceOptions {
   readonly arrival: number
   readonly request: SequenceRequest
+  /** Of an ensemble, that of its first member. */
   readonly prompt: CompiledPrompt | null
+  /** Of all its prompts. */
+  readonly virtualTokens: number
   /** The request's own limit, cut to what fits the slot. */
   readonly maxTokens: number
   /** Milliseconds of `performance.now()`. */
@@ -25,6 +28,7 @@ export class Sequence implements Row {
   readonly tenant: string
   passed = 0
   readonly rowsToCome = 0
+  readonly inputsToCome = 0
   readonly company: readonly Row[] = [this]
   remaining: number
   length = 0
@@ -53,22 +57,26 @@ export class Sequence implements Row {
   get lastToken (): number { return this.#lastToken }
 
   inputChunk (tokens: number): readonly number[] {
-    const { inputIds } = this.#options.request
-    const start = inputIds.length - this.remaining
-    return inputIds.slice(start, start + tokens)
+    return nextOf(this.#options.request.inputIds, this.remaining, tokens)
   }
 
-  /** Turns the result into an event; `logits` are afterwards as before. */
   accept (hidden: Float32Array, logits: Float32Array): 'goes-on' | 'ended' {
-    const { work } = this.#options.request
-    const now = performance.now()
-    if (this.#firstResultAt === 0) this.#firstResultAt = now
     checkFinite(hidden)
-    if (work.kind === 'classify') {
-      this.#options.emit({ type: 'scores', ...classify(hidden, this.prompt!.labels!), virtualTokens: this.prompt!.virtualTokens, timing: this.#timing(now) })
-      return 'ended'
-    }
-    if (work.kind !== 'generate') throw new Error('internal: a beam search is several rows')
+    return this.generates ? this.say(logits) : this.sayLabels(labelScores(hidden, this.prompt!.labels!))
+  }
+
+  /** @param scores of the labels */
+  sayLabels (scores: readonly number[]): 'ended' {
+    const now = this.#resultAt()
+    this.#options.emit({ type: 'scores', probabilities: softmax(scores), logits: scores, virtualTokens: this.#options.virtualTokens, timing: this.#timing(now) })
+    return 'ended'
+  }
+
+  /** The next token. @param logits [vocabulary], afterwards as before */
+  say (logits: Float32Array): 'goes-on' | 'ended' {
+    const { work } = this.#options.request
+    if (work.kind !== 'generate') throw new Error('internal: only a generation has tokens of its own')
+    const now = this.#resultAt()
     this.#penalised?.lower(logits)
     const id = chooseToken(logits, work.sampling, this.generated)
     this.#penalised?.restore(logits)
@@ -90,8 +98,14 @@ export class Sequence implements Row {
     this.#options.onEnd()
   }
 
+  #resultAt (): number {
+    const now = performance.now()
+    if (this.#firstResultAt === 0) this.#firstResultAt = now
+    return now
+  }
+
   #finish (reason: 'stop' | 'length', now: number): 'ended' {
-    this.#options.emit({ type: 'finished', reason, virtualTokens: this.prompt?.virtualTokens ?? 0, timing: this.#timing(now) })
+    this.#options.emit({ type: 'finished', reason, virtualTokens: this.#options.virtualTokens, timing: this.#timing(now) })
     return 'ended'
   }
 

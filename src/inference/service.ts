@@ -6,9 +6,12 @@ import type { BaseManifest, ServingFormat } from '../model/base.js'
 import { admit, withdraw } from './admission.js'
 import { newBeamSearch } from './beam-rows.js'
 import { candidatesOf } from './beam-search.js'
+import type { CompiledPrompt } from './compiled-prompt.js'
 import type { EngineKind } from './engine/engine.js'
+import { newEnsemble } from './ensemble-rows.js'
 import type { PinnedPrompt, PromptCache } from './prompt-cache.js'
 import type { BeamWork, SequenceEvent, SequenceRequest, ServiceStatus } from './protocol.js'
+import type { Row } from './row.js'
 import { Sequence, type SequenceOptions } from './sequence.js'
 import type { StepLoop } from './step-loop.js'
 
@@ -44,28 +47,29 @@ export class InferenceService {
     const { loop, prompts, logger } = this.#options
     const arrivedAt = performance.now()
     if (this.#stopping) throw new ServiceError('inference_unavailable', 'the inference process is stopping', { retryAfter: 2 })
-    this.#checkIds(request)
+    this.#check(request)
     const arrival = this.#arrivals++
     admit(loop.schedule, arrival, request.tenant)
     this.#active++
-    let pinned: PinnedPrompt | null = null
+    let pinned: readonly PinnedPrompt[] = []
     const leave = (): void => {
-      pinned?.release()
+      for (const prompt of pinned) prompt.release()
       if (--this.#active === 0) this.#whenQuiet()
     }
     try {
-      pinned = request.prompt === null ? null : await prompts.acquire(request.prompt, arrival)
+      pinned = await prompts.acquireAll(request.prompt === null ? [] : [request.prompt, ...request.ensemble ?? []], arrival)
       signal.throwIfAborted()
-      const maxTokens = this.#roomFor(request, pinned)
+      const values = pinned.map(({ value }) => value)
+      const maxTokens = this.#roomFor(request, values)
       const options: SequenceOptions = {
-        arrival, request, prompt: pinned?.value ?? null, maxTokens, arrivedAt, emit,
+        arrival, request, prompt: values[0] ?? null, virtualTokens: values.reduce((sum, { virtualTokens }) => sum + virtualTokens, 0), maxTokens, arrivedAt, emit,
         onEnd: () => {
           signal.removeEventListener('abort', cancel)
           leave()
           logger.debug({ request: request.id, tenant: request.tenant, inputTokens: request.inputIds.length, generatedTokens: sequence.generated, cancelled: sequence.cancelled }, 'sequence ended')
         }
       }
-      const sequence = request.work.kind === 'beams' ? newBeamSearch(options, request.work) : new Sequence(options)
+      const sequence = this.#rowOf(options, values)
       const cancel = (): void => loop.cancel(sequence)
       signal.addEventListener('abort', cancel, { once: true })
       loop.submit(sequence)
@@ -112,11 +116,20 @@ export class InferenceService {
     await this.#options.loop.close(new ServiceError('inference_unavailable', 'the inference process stopped', { retryAfter: 2 }))
   }
 
-  #checkIds ({ inputIds, prompt, work }: SequenceRequest): void {
+  #rowOf (options: SequenceOptions, prompts: readonly CompiledPrompt[]): Row {
+    const { request: { work } } = options
+    if (work.kind === 'beams') return newBeamSearch(options, work)
+    if (prompts.length < 2) return new Sequence(options)
+    const { hiddenSize, vocabSize } = this.#options.manifest.config
+    return newEnsemble({ ...options, prompts, choices: work.kind === 'classify' ? prompts[0]!.labels!.length / hiddenSize : vocabSize })
+  }
+
+  #check ({ inputIds, prompt, ensemble, work }: SequenceRequest): void {
     const { vocabSize } = this.#options.manifest.config
     const unknown = inputIds.find(id => id >= vocabSize)
     if (unknown !== undefined) throw new ServiceError('invalid_request', `token id ${unknown}, this base has ${vocabSize}`, { param: 'inputIds' })
     if (work.kind === 'beams') this.#checkBeams(work)
+    if (ensemble !== undefined) this.#checkEnsemble(1 + ensemble.length, prompt, work)
     if (prompt === null && work.kind === 'classify') throw new ServiceError('invalid_request', 'the bare base has no labels', { param: 'work/kind' })
   }
 
@@ -128,16 +141,32 @@ export class InferenceService {
     if (work.answers > work.beams) throw new ServiceError('invalid_request', `${work.answers} answers of ${work.beams} beams`, { param: 'n' })
   }
 
-  /** Tokens that may be generated: the request's own limit or what the slot leaves. */
-  #roomFor ({ inputIds, work }: SequenceRequest, pinned: PinnedPrompt | null): number {
+  #checkEnsemble (members: number, prompt: Digest | null, work: SequenceRequest['work']): void {
+    const { slots } = this.#options.loop.schedule
+    if (prompt === null) throw new ServiceError('invalid_request', 'the bare base is no member of an ensemble', { param: 'ensemble' })
+    if (work.kind === 'beams') throw new ServiceError('invalid_request', 'ensemble is not for beam search', { param: 'ensemble' })
+    if (work.kind === 'generate' && members > slots) throw new ServiceError('invalid_request', `${members} members, this service runs ${slots} rows at once`, { param: 'ensemble' })
+  }
+
+  /** Tokens that may be generated: the request's own limit or what the slot of the longest prompt leaves. */
+  #roomFor ({ inputIds, work }: SequenceRequest, prompts: readonly CompiledPrompt[]): number {
     const { maxContext } = this.#options
-    if (work.kind === 'classify' && pinned!.value.labels === null) throw new ServiceError('invalid_request', 'this prompt was trained for generation and has no labels', { param: 'work/kind' })
-    const virtualTokens = pinned?.value.virtualTokens ?? 0
+    if (work.kind === 'classify') checkLabels(prompts)
+    const virtualTokens = Math.max(0, ...prompts.map(prompt => prompt.virtualTokens))
     const room = maxContext - virtualTokens - inputIds.length
     if (room < (work.kind === 'classify' ? 0 : 1)) {
       const answer = work.kind === 'classify' ? '' : ' and no room for an answer'
       throw new ServiceError('context_too_long', `${inputIds.length} tokens of input behind ${virtualTokens} virtual tokens${answer}, limit ${maxContext}`, { param: 'input' })
     }
     return work.kind === 'classify' ? 0 : Math.min(work.maxTokens, room)
+  }
+}
+
+/** @throws ServiceError `invalid_request` unless all have labels, and equally many */
+function checkLabels (prompts: readonly CompiledPrompt[]): void {
+  const [first] = prompts
+  for (const { labels } of prompts) {
+    if (labels === null) throw new ServiceError('invalid_request', 'this prompt was trained for generation and has no labels', { param: 'work/kind' })
+    if (labels.length !== first!.labels!.length) throw new ServiceError('invalid_request', 'members of an ensemble have different labels', { param: 'ensemble' })
   }
 }

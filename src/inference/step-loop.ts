@@ -4,8 +4,8 @@
  */
 import { ServiceError } from '../errors.js'
 import type { Engine, StepOutput } from './engine/engine.js'
-import type { Rearrangement, Row } from './row.js'
-import { begin, complete, drop, enqueue, type Move, newSchedule, nextStep, remove, type Schedule, widen } from './scheduler.js'
+import type { Rearrangement, Row, Succession } from './row.js'
+import { begin, complete, drop, enqueue, follow, type Move, newSchedule, nextStep, remove, type Schedule, widen } from './scheduler.js'
 import { type Compilation, inputOf, type WorkStep } from './step-input.js'
 
 export interface StepLoopOptions {
@@ -61,7 +61,7 @@ export class StepLoop {
     return new Promise((resolve, reject) => {
       const remaining = embeddings.length / this.#options.hiddenSize
       const tenant = this.schedule.loading.get(arrival) ?? ''
-      enqueue(this.schedule, this.schedule.compilations, { arrival, tenant, remaining, passed: 0, rowsToCome: 0, embeddings, length: 0, done: resolve, failed: reject })
+      enqueue(this.schedule, this.schedule.compilations, { arrival, tenant, remaining, passed: 0, rowsToCome: 0, inputsToCome: 0, embeddings, length: 0, done: resolve, failed: reject })
       this.#wake()
     })
   }
@@ -94,8 +94,7 @@ export class StepLoop {
         this.#running = null
         return
       }
-      const stepBack = begin(this.schedule, step)
-      if (stepBack !== null) this.#move(stepBack)
+      for (const move of begin(this.schedule, step)) this.#move(move)
       if (step.kind === 'prefill' && step.item.startedAt === null) this.#start(step.item, step.slot)
       try {
         const output = await this.#options.engine.step(inputOf(step, this.schedule.rows, this.#options))
@@ -140,6 +139,7 @@ export class StepLoop {
     try {
       const outcome = sequence.accept(hidden, logits)
       if (outcome === 'ended') this.#take(sequence)
+      else if (outcome !== 'goes-on' && 'next' in outcome) this.#follow(sequence, outcome)
       else if (outcome !== 'goes-on') this.#rearrange(outcome)
     } catch (error) {
       sequence.fail(error instanceof ServiceError ? error : new ServiceError('internal', 'the answer could not be read off the scores', { cause: error }))
@@ -164,22 +164,28 @@ export class StepLoop {
     }
   }
 
+  #follow (row: Row, { next, stays }: Succession): void {
+    if (!stays) this.#leave(row)
+    follow(this.schedule, next)
+  }
+
   #rearrange ({ added, copies, start }: Rearrangement): void {
     const { rows } = this.schedule
-    const stepBack = added.length === 0 ? null : widen(this.schedule, added)
-    if (stepBack !== null) this.#move(stepBack)
+    if (added.length > 0) for (const move of widen(this.schedule, added)) this.#move(move)
     for (const { from, to } of copies) this.#options.engine.arena.move(rows.indexOf(from), rows.indexOf(to), from.length, start)
   }
 
   /** Out of the schedule with all rows of its request, each slot given to the row that closes the gap. Taking twice is harmless. */
   #take (sequence: Row): void {
-    for (const row of sequence.company) {
-      const slot = this.schedule.rows.indexOf(row)
-      const moves = remove(this.schedule, row)
-      if (slot !== -1) this.#scrub(slot, row.length)
-      for (const move of moves) this.#move(move)
-    }
+    for (const row of sequence.company) this.#leave(row)
     sequence.end()
+  }
+
+  #leave (row: Row): void {
+    const slot = this.schedule.rows.indexOf(row)
+    const moves = remove(this.schedule, row)
+    if (slot !== -1) this.#scrub(slot, row.length)
+    for (const move of moves) this.#move(move)
   }
 
   #move ({ item, from, to }: Move<Row>): void {

@@ -12,7 +12,7 @@ export interface Item extends Schedulable {
 export type State = Schedule<Item, Item>
 
 export function item (arrival: number, input: number, { tenant = 't', output = Infinity }: { tenant?: string, output?: number } = {}): Item {
-  return { arrival, tenant, passed: 0, rowsToCome: 0, remaining: input, input, output, name: `s${arrival}` }
+  return { arrival, tenant, passed: 0, rowsToCome: 0, inputsToCome: 0, remaining: input, input, output, name: `s${arrival}` }
 }
 
 export function newState (slots: number, maxWaiting: number): State {
@@ -31,9 +31,8 @@ export interface Ran {
 export function runStep (state: State): Ran {
   const step = nextStep(state)
   const known = new Set<Item>(state.compiling === null ? state.rows : [...state.rows, state.compiling])
-  const stepBack = begin(state, step)
+  const moves = begin(state, step)
   const taken = (step.kind === 'prefill' || step.kind === 'compile') && !known.has(step.item) ? step.item : null
-  const moves = stepBack === null ? [] : [stepBack]
   complete(state, step)
   const ended: Item[] = []
   const worked = step.kind === 'decode' ? state.rows.slice(0, step.rows) : step.kind === 'prefill' ? [step.item] : []

@@ -5,7 +5,7 @@ import { begin, complete, newSchedule, nextStep, remove, type Schedulable, type 
 interface Item extends Schedulable { readonly name: string, readonly tenant: string, passed: number, rowsToCome: number }
 
 function item (name: string, arrival: number, remaining: number, rowsToCome = 0): Item {
-  return { name, arrival, tenant: 't', passed: 0, remaining, rowsToCome }
+  return { name, arrival, tenant: 't', passed: 0, remaining, rowsToCome, inputsToCome: 0 }
 }
 
 type State = Schedule<Item, Item>
@@ -35,7 +35,7 @@ suite('rows that come of a row', () => {
     assert.equal(runStep(state), 'prefill wide in 0')
     const [wide] = state.rows as [Item]
     wide.rowsToCome = 0
-    assert.equal(widen(state, [item('w1', 1, 0), item('w2', 1, 0), item('w3', 1, 0)]), null)
+    assert.deepEqual(widen(state, [item('w1', 1, 0), item('w2', 1, 0), item('w3', 1, 0)]), [])
     assert.deepEqual([names(state), runStep(state)], ['wide w1 w2 w3', 'decode 4'])
     assert.deepEqual(remove(state, state.rows[1]!).map(({ item: { name }, from, to }) => [name, from, to]), [['w3', 3, 1]])
     assert.equal(runStep(state), 'prefill b in 3')
@@ -44,7 +44,7 @@ suite('rows that come of a row', () => {
   test('are put in front of a row that takes its input in, which moves behind them', () => {
     const state: State = newSchedule(4, 10)
     state.rows.push(item('lead', 0, 0), item('long', 1, 500))
-    assert.deepEqual(widen(state, [item('follower', 0, 0)]), { item: state.rows.at(-1), from: 1, to: 2 })
+    assert.deepEqual(widen(state, [item('follower', 0, 0)]), [{ item: state.rows.at(-1), from: 1, to: 2 }])
     assert.equal(names(state), 'lead follower long')
   })
 })

@@ -126,7 +126,7 @@ suite('scheduler', () => {
     wait(state, long)
     run(state, 2)
     wait(state, short)
-    assert.deepEqual(begin(state, nextStep(state)), { item: long, from: 0, to: 1 })
+    assert.deepEqual(begin(state, nextStep(state)), [{ item: long, from: 0, to: 1 }])
     assert.deepEqual(remove(state, short), [{ item: long, from: 1, to: 0 }])
     assert.deepEqual(run(state, 1), ['prefill s0 in 0: 88'])
   })

@@ -84,6 +84,11 @@ export function classification (inputIds: number[], prompt: Digest): SequenceReq
   return { id: 'r', tenant: 't', prompt, inputIds, work: { kind: 'classify' } }
 }
 
+/** The request with `others` beside its prompt. */
+export function ensemble (request: SequenceRequest, others: readonly Digest[]): SequenceRequest {
+  return { ...request, ensemble: [...others] }
+}
+
 export interface Running {
   /** So far. */
   readonly events: SequenceEvent[]
