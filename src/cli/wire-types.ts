@@ -17,9 +17,15 @@ export interface Job {
 export interface Answer {
   readonly label?: string
   readonly text?: string
+  readonly choices?: ReadonlyArray<{ readonly text: string }>
   readonly scores?: Readonly<Record<string, number>>
   readonly error?: { readonly code: string, readonly message: string, readonly param?: string | null }
 }
-export interface InferAnswer extends Answer { readonly version: number | null, readonly digest: string, readonly results?: readonly Answer[] }
+export interface InferAnswer extends Answer {
+  readonly version: number | null
+  readonly digest: string | null
+  readonly ensemble?: ReadonlyArray<{ readonly version: number, readonly digest: string }>
+  readonly results?: readonly Answer[]
+}
 
 export type { JobEvent }

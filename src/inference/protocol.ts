@@ -85,6 +85,11 @@ export const SequenceRequestSchema = Type.Object({
 }, { additionalProperties: false })
 export type SequenceRequest = Static<typeof SequenceRequestSchema> & { readonly prompt: Digest | null, readonly ensemble?: readonly Digest[] }
 
+/** How often its input and its answer run through the model. */
+export function membersOf ({ ensemble = [] }: Pick<SequenceRequest, 'ensemble'>): number {
+  return 1 + ensemble.length
+}
+
 export interface Timing {
   /** Milliseconds from arrival to the first step, then by phase. */
   readonly queueMs: number, readonly prefillMs: number, readonly decodeMs: number

@@ -10,7 +10,7 @@ import type { CompiledPrompt } from './compiled-prompt.js'
 import type { EngineKind } from './engine/engine.js'
 import { newEnsemble } from './ensemble-rows.js'
 import type { PinnedPrompt, PromptCache } from './prompt-cache.js'
-import type { BeamWork, SequenceEvent, SequenceRequest, ServiceStatus } from './protocol.js'
+import { type BeamWork, membersOf, type SequenceEvent, type SequenceRequest, type ServiceStatus } from './protocol.js'
 import type { Row } from './row.js'
 import { Sequence, type SequenceOptions } from './sequence.js'
 import type { StepLoop } from './step-loop.js'
@@ -124,12 +124,13 @@ export class InferenceService {
     return newEnsemble({ ...options, prompts, choices: work.kind === 'classify' ? prompts[0]!.labels!.length / hiddenSize : vocabSize })
   }
 
-  #check ({ inputIds, prompt, ensemble, work }: SequenceRequest): void {
+  #check (request: SequenceRequest): void {
+    const { inputIds, prompt, work } = request
     const { vocabSize } = this.#options.manifest.config
     const unknown = inputIds.find(id => id >= vocabSize)
     if (unknown !== undefined) throw new ServiceError('invalid_request', `token id ${unknown}, this base has ${vocabSize}`, { param: 'inputIds' })
     if (work.kind === 'beams') this.#checkBeams(work)
-    if (ensemble !== undefined) this.#checkEnsemble(1 + ensemble.length, prompt, work)
+    if (membersOf(request) > 1) this.#checkEnsemble(request)
     if (prompt === null && work.kind === 'classify') throw new ServiceError('invalid_request', 'the bare base has no labels', { param: 'work/kind' })
   }
 
@@ -141,8 +142,10 @@ export class InferenceService {
     if (work.answers > work.beams) throw new ServiceError('invalid_request', `${work.answers} answers of ${work.beams} beams`, { param: 'n' })
   }
 
-  #checkEnsemble (members: number, prompt: Digest | null, work: SequenceRequest['work']): void {
+  #checkEnsemble (request: SequenceRequest): void {
     const { slots } = this.#options.loop.schedule
+    const { prompt, work } = request
+    const members = membersOf(request)
     if (prompt === null) throw new ServiceError('invalid_request', 'the bare base is no member of an ensemble', { param: 'ensemble' })
     if (work.kind === 'beams') throw new ServiceError('invalid_request', 'ensemble is not for beam search', { param: 'ensemble' })
     if (work.kind === 'generate' && members > slots) throw new ServiceError('invalid_request', `${members} members, this service runs ${slots} rows at once`, { param: 'ensemble' })

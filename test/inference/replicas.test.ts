@@ -20,7 +20,7 @@ import { openStores } from '../../src/registry/store/open-stores.js'
 import { type RedisServer, startRedis } from '../support/redis.js'
 import { InferenceProcesses, type Started } from './processes.js'
 import { tinyBase, type TestBase } from './tiny-base.js'
-import { classification, generate, promptFiles, untimed } from './tiny-service.js'
+import { classification, ensemble, generate, promptFiles, untimed } from './tiny-service.js'
 
 const never = new AbortController().signal
 const SECRET = 'between the two of us'
@@ -65,7 +65,7 @@ suite('inference processes on TCP', { timeout: 300_000 }, () => {
     connection = new Redis(redis.url)
     connection.on('error', () => {})
     const { objects, artifacts } = await openStores({ PERMAFROST_HOME: home })
-    prompts = await Promise.all([[5, 9], [7, 8, 200], undefined].map(async (labelTokens, seed) =>
+    prompts = await Promise.all([[5, 9], [7, 8, 200], undefined, undefined].map(async (labelTokens, seed) =>
       await artifacts.put(promptFiles(tiny.base, { method: 'prefix-tuning', virtualTokens: 3 + seed, ...(labelTokens === undefined ? {} : { labelTokens }), value: index => Math.cos(index + seed) }))))
     registry = await RedisRegistry.connect({ url: redis.url, objects, whenDown: 'fail' })
     environment = {
@@ -107,19 +107,20 @@ suite('inference processes on TCP', { timeout: 300_000 }, () => {
     return pool
   }
 
-  /** Classifications and streams, greedy and sampled, with prompts and without. */
+  /** Classifications and streams, greedy and sampled, with a prompt, with two and without. */
   function mixed (count: number): SequenceRequest[] {
     return Array.from({ length: count }, (_, index) => {
       const input = Array.from({ length: 1 + index % 13 }, (_, position) => (31 * index + 7 * position) % 340)
       if (index % 5 < 2) return classification(input, prompts[index % 5]!)
       const sampling = index % 2 === 0 ? {} : { temperature: 0.9, topK: 40, seed: index }
-      return generate(input, { prompt: index % 3 === 0 ? null : prompts[2]!, maxTokens: 5 + index % 40, sampling, logprobs: index % 4 === 0 ? 2 : null })
+      const request = generate(input, { prompt: index % 3 === 0 ? null : prompts[2]!, maxTokens: 5 + index % 40, sampling, logprobs: index % 4 === 0 ? 2 : null })
+      return index % 3 === 1 ? ensemble(request, [prompts[3]!]) : request
     })
   }
 
   /** A long answer under way, whose it is, and the rest of it when it has come. */
-  async function longAnswer (among: readonly Process[], pool: InferencePool): Promise<{ owner: Process, rest: Promise<unknown[]>, whole: unknown[] }> {
-    const request = generate([1, 2, 3], { prompt: prompts[2]!, maxTokens: 450, sampling: { temperature: 0.8, seed: 5 } })
+  async function longAnswer (among: readonly Process[], pool: InferencePool, change = (request: SequenceRequest): SequenceRequest => request): Promise<{ owner: Process, rest: Promise<unknown[]>, whole: unknown[] }> {
+    const request = change(generate([1, 2, 3], { prompt: prompts[2]!, maxTokens: 450, sampling: { temperature: 0.8, seed: 5 } }))
     const whole = await answerOf(pool, request)
     const run = pool.run(request, never)
     const events = [(await run.next()).value!]
@@ -197,12 +198,14 @@ suite('inference processes on TCP', { timeout: 300_000 }, () => {
     assert.equal(pool.replicas().filter(({ status }) => status?.ready === true).length, 1)
   })
 
-  test('a stream whose process is killed goes on where it was', async () => {
-    const pair = await Promise.all([launch(), launch()])
-    const { owner, rest, whole } = await longAnswer(pair, await openPool())
-    owner.started.child.kill('SIGKILL')
-    assert.deepEqual(await rest, whole)
-  })
+  for (const members of [1, 2]) {
+    test(`a stream whose process is killed goes on where it was, ${members === 1 ? 'of one prompt' : 'of an ensemble'}`, async () => {
+      const pair = await Promise.all([launch(), launch()])
+      const { owner, rest, whole } = await longAnswer(pair, await openPool(), request => members === 1 ? request : ensemble(request, [prompts[3]!]))
+      owner.started.child.kill('SIGKILL')
+      assert.deepEqual(await rest, whole)
+    })
+  }
 
   for (const source of ['registered', 'listed']) {
     test(`a stream whose process hangs goes on once that gives no sign of life, ${source}`, async () => {

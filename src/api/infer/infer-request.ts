@@ -2,7 +2,7 @@
 import { randomInt } from 'node:crypto'
 import { type Static, Type } from '@sinclair/typebox'
 import { ServiceError } from '../../errors.js'
-import { MAX_BEAMS, type BeamWork, type Penalties, type SequenceRequest } from '../../inference/protocol.js'
+import { MAX_BEAMS, MAX_MEMBERS, type BeamWork, type Penalties, type SequenceRequest } from '../../inference/protocol.js'
 import { closed } from '../wire.js'
 
 export const MAX_INPUTS = 256
@@ -35,6 +35,7 @@ export const InferRequestSchema = Type.Object({
   // Items are checked one by one: a bad one gets its own error and does not fail the others.
   inputs: Type.Optional(Type.Array(Type.Unknown(), { minItems: 1, maxItems: MAX_INPUTS, description: 'many inputs in one call, each as `input`; answered in order, each with its own result or error' })),
   scores: Type.Optional(Type.Boolean({ description: 'classification: the probability of every label' })),
+  ensemble: Type.Optional(Type.Array(Type.Integer({ minimum: 1, maximum: 9_999_999_999 }), { minItems: 2, maxItems: MAX_MEMBERS, uniqueItems: true, description: 'versions of the task that answer together, by the mean of their log-probabilities' })),
   chat: Type.Optional(Type.Boolean({ description: 'the bare base: put the input through its chat template, as a user\'s message' })),
   ...generationFields
 }, { ...closed, title: 'InferRequest' })
@@ -43,7 +44,7 @@ export type InferRequest = Static<typeof InferRequestSchema>
 export type Work = SequenceRequest['work']
 
 /** What a beam search does not do, and what only it does. */
-const NOT_OF_BEAMS = ['temperature', 'top_p', 'top_k', 'min_p', 'seed', 'repetition_penalty', 'presence_penalty', 'frequency_penalty', 'stop', 'logprobs', 'stream'] as const
+const NOT_OF_BEAMS = ['temperature', 'top_p', 'top_k', 'min_p', 'seed', 'repetition_penalty', 'presence_penalty', 'frequency_penalty', 'stop', 'logprobs', 'stream', 'ensemble'] as const
 const ONLY_OF_BEAMS = ['length_penalty', 'early_stopping'] as const
 
 /** @throws ServiceError `invalid_request` for an option of generation */

@@ -1,7 +1,7 @@
 import { ServiceError } from '../../errors.js'
 import { renderTemplate } from '../../prompt/template.js'
 import type { ApiServices } from '../services.js'
-import type { PromptedModel } from './prompted-model.js'
+import { mostVirtualTokens, type PromptedModel } from './prompted-model.js'
 
 /** Longer texts are tokenized off the event loop. */
 const SHORT_TEXT_BYTES = 4096
@@ -36,9 +36,10 @@ export async function inputIds (services: TextServices, model: PromptedModel, in
   }
   const ids = await encode(services, model, input, options)
   // Generation needs one more position, for its first token.
-  const needed = model.numVirtualTokens + ids.length + (model.spec?.kind === 'classification' ? 0 : 1)
+  const virtualTokens = mostVirtualTokens(model)
+  const needed = virtualTokens + ids.length + (model.spec?.kind === 'classification' ? 0 : 1)
   if (needed > maxContext) {
-    const behind = model.numVirtualTokens === 0 ? '' : ` and ${model.numVirtualTokens} virtual tokens`
+    const behind = virtualTokens === 0 ? '' : ` and ${virtualTokens} virtual tokens`
     const answer = model.spec?.kind === 'classification' ? '' : ' leave no room for an answer:'
     throw new ServiceError('context_too_long', `${ids.length} tokens of input${behind}${answer === '' ? ',' : answer} a request has ${maxContext} positions here`, { param })
   }

@@ -1,13 +1,15 @@
 /** The results of one sequence as the wire shows them. */
-import { type Static, Type } from '@sinclair/typebox'
+import { type Static, type TObject, Type } from '@sinclair/typebox'
+import type { Digest } from '../../digest.js'
 import type { Timing } from '../../inference/protocol.js'
 import { ErrorSchema } from '../errors.js'
+import type { PromptedModel } from './prompted-model.js'
 
 const UsageSchema = Type.Object({
   prompt_tokens: Type.Integer({ description: 'of the rendered template' }),
   virtual_tokens: Type.Integer(),
   completion_tokens: Type.Integer({ description: 'generated, those of a stop string and of dropped beams included' })
-})
+}, { description: 'of all members of an ensemble, each of which runs every token' })
 export type Usage = Static<typeof UsageSchema>
 
 const TimingSchema = Type.Object({
@@ -45,11 +47,20 @@ export type Outcome = Static<typeof OutcomeSchema>
 const headFields = {
   id: Type.String(),
   task: Type.String(),
-  version: Type.Union([Type.Integer(), Type.Null()], { description: 'null for the bare base' }),
-  digest: Type.String({ description: 'of the artifact that answered; of the base itself when it is bare' }),
-  method: Type.Union([Type.String(), Type.Null()])
+  version: Type.Union([Type.Integer(), Type.Null()], { description: 'null for the bare base and for an ensemble' }),
+  digest: Type.Union([Type.String(), Type.Null()], { description: 'of the artifact that answered; of the base itself when it is bare; null for an ensemble' }),
+  method: Type.Union([Type.String(), Type.Null()]),
+  ensemble: Type.Optional(Type.Array(Type.Object({ version: Type.Integer(), digest: Type.String(), method: Type.String() }), { description: 'who answered together, by version' }))
 }
-export interface AnswerHead { readonly id: string, readonly task: string, readonly version: number | null, readonly digest: string, readonly method: string | null }
+export type AnswerHead = Static<TObject<typeof headFields>>
+
+export function answerHead (id: string, { task, versions }: PromptedModel, base: Digest): AnswerHead {
+  const members = versions.map(({ number, digest, method }) => ({ version: number, digest, method }))
+  const [first, ...others] = members
+  if (first === undefined) return { id, task, version: null, digest: base, method: null }
+  if (others.length === 0) return { id, task, ...first }
+  return { id, task, version: null, digest: null, method: null, ensemble: members }
+}
 
 /** One answer, or with `inputs` the `results` in their order; `usage` is then the sum. */
 export const InferAnswerSchema = Type.Object({

@@ -1,6 +1,6 @@
 import { ServiceError } from '../../errors.js'
 import type { InferenceClient } from '../../inference/client-contract.js'
-import type { SequenceRequest } from '../../inference/protocol.js'
+import { membersOf, type SequenceRequest } from '../../inference/protocol.js'
 import { type Outcome, timingOf } from './outcome.js'
 
 /** @param labels names in the order of the artifact's label rows */
@@ -14,7 +14,7 @@ export async function runClassification (inference: InferenceClient, request: Se
     return {
       label: labels[indexOfLargest(probabilities)] as string,
       ...(options.scores ? { scores: Object.fromEntries(labels.map((label, index) => [label, probabilities[index] as number])) } : {}),
-      usage: { prompt_tokens: request.inputIds.length, virtual_tokens: virtualTokens, completion_tokens: 0 },
+      usage: { prompt_tokens: request.inputIds.length * membersOf(request), virtual_tokens: virtualTokens, completion_tokens: 0 },
       timing_ms: timingOf(startedAt, timing)
     }
   }

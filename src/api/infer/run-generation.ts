@@ -1,6 +1,6 @@
 import { ServiceError } from '../../errors.js'
 import type { InferenceClient } from '../../inference/client-contract.js'
-import type { SequenceEvent, SequenceRequest, Timing } from '../../inference/protocol.js'
+import { membersOf, type SequenceEvent, type SequenceRequest, type Timing } from '../../inference/protocol.js'
 import type { Tokenizer } from '../../model/tokenizer.js'
 import { Detokenizer } from './detokenizer.js'
 import { type Choice, type Outcome, timingOf, type TokenLogprob, type Usage } from './outcome.js'
@@ -20,6 +20,7 @@ export async function * runGeneration (inference: InferenceClient, tokenizer: To
   const startedAt = performance.now()
   const detokenizer = new Detokenizer(tokenizer)
   const stops = new StopStrings(options.stops)
+  const members = membersOf(request)
   let tokens = 0
   let logprobs: TokenLogprob[] = []
 
@@ -31,7 +32,7 @@ export async function * runGeneration (inference: InferenceClient, tokenizer: To
   const finished = (reason: 'stop' | 'length', virtualTokens: number, timing: Timing | null): GenerationPart => ({
     type: 'finished',
     finish_reason: reason,
-    usage: { prompt_tokens: request.inputIds.length, virtual_tokens: virtualTokens, completion_tokens: tokens },
+    usage: { prompt_tokens: request.inputIds.length * members, virtual_tokens: virtualTokens, completion_tokens: tokens * members },
     timing_ms: timingOf(startedAt, timing)
   })
 

@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { Type } from '@sinclair/typebox'
 import { ServiceError } from '../../errors.js'
-import type { SequenceRequest } from '../../inference/protocol.js'
+import { membersOf, type SequenceRequest } from '../../inference/protocol.js'
 import type { Application } from '../application.js'
 import { tenantOf } from '../auth.js'
 import { asServiceError, errorObject, STATUS } from '../errors.js'
@@ -11,8 +11,8 @@ import { hangUpSignal } from '../hang-up.js'
 import { classificationWork, generationWork, type InferRequest, InferRequestSchema, samplesOf, stopStringsOf, type Work } from '../infer/infer-request.js'
 import { inOrder } from '../infer/in-order.js'
 import { asTextInput, inputIds } from '../infer/input-ids.js'
-import { type AnswerHead, InferAnswerSchema, type Outcome, type Usage } from '../infer/outcome.js'
-import { type PromptedModel, resolveModel } from '../infer/prompted-model.js'
+import { type AnswerHead, answerHead, InferAnswerSchema, type Outcome, type Usage } from '../infer/outcome.js'
+import { allVirtualTokens, type PromptedModel, resolveModel } from '../infer/prompted-model.js'
 import { runBeams } from '../infer/run-beams.js'
 import { runClassification } from '../infer/run-classification.js'
 import { type GenerationPart, runGeneration, wholeGeneration } from '../infer/run-generation.js'
@@ -43,7 +43,7 @@ export function inferRoutes (app: Application, services: ApiServices, metrics: M
     bodyLimit: Math.max(MIN_BODY_BYTES, limits.maxContext * BODY_BYTES_PER_POSITION),
     schema: {
       summary: 'Ask a task',
-      description: 'task, task@alias, task@7, or the base\'s name for the frozen LM without a prompt. With `stream`, server-sent events: `start` (id, task, version, digest, method), `text` (text, logprobs), then `finished` (finish_reason, usage, timing_ms) or `error`.',
+      description: 'task, task@alias, task@7, or the base\'s name for the frozen LM without a prompt. With `stream`, server-sent events: `start` (id, task, version, digest, method, ensemble), `text` (text, logprobs), then `finished` (finish_reason, usage, timing_ms) or `error`.',
       tags: ['inference'],
       params: pathParameters('task'),
       querystring: NoQuery,
@@ -54,9 +54,9 @@ export function inferRoutes (app: Application, services: ApiServices, metrics: M
     const options = request.body
     checkShape(options)
     const signal = hangUpSignal(reply)
-    const model = await resolveModel(registry, base, tenantOf(request), request.params.task)
+    const model = await resolveModel(registry, base, tenantOf(request), request.params.task, options.ensemble)
     const work = model.spec?.kind === 'classification' ? classificationWork(options) : generationWork(options, base.config.eosTokenIds)
-    const head: AnswerHead = { id: `inf_${randomBytes(12).toString('hex')}`, task: model.task, version: model.version, digest: model.digest, method: model.method }
+    const head = answerHead(`inf_${randomBytes(12).toString('hex')}`, model, base.digest)
     const call: Call = { request, model, head, options, work, signal }
     if (options.inputs !== undefined) return { ...head, ...await many(call, options.inputs) }
     if (options.stream === true) return await stream(call, reply)
@@ -65,12 +65,19 @@ export function inferRoutes (app: Application, services: ApiServices, metrics: M
 
   async function sequence ({ request, model, options, work }: Call, input: unknown, param: string, id: string): Promise<SequenceRequest> {
     const ids = await inputIds(services, model, asTextInput(input, param), { chat: options.chat === true, param })
-    metrics.observeTokens('prompt', ids.length * samplesOf(options))
-    return { id, tenant: tenantOf(request), prompt: model.spec === null ? null : model.digest, inputIds: ids, work }
+    const [prompt = null, ...ensemble] = model.versions.map(({ digest }) => digest)
+    const wanted: SequenceRequest = { id, tenant: tenantOf(request), prompt, ...(ensemble.length === 0 ? {} : { ensemble }), inputIds: ids, work }
+    metrics.observeTokens('prompt', ids.length * samplesOf(options) * membersOf(wanted))
+    return wanted
   }
 
   function generation ({ model, options }: Call, wanted: SequenceRequest, signal: AbortSignal): AsyncGenerator<GenerationPart> {
-    return runGeneration(inference, tokenizer, wanted, { stops: stopStringsOf(options), virtualTokens: model.numVirtualTokens, signal })
+    return runGeneration(inference, tokenizer, wanted, { stops: stopStringsOf(options), virtualTokens: allVirtualTokens(model), signal })
+  }
+
+  /** Items of so many rows that are asked for at the same time. */
+  function atOnce (rows: number): number {
+    return Math.max(1, Math.floor(limits.itemsAtOnce / rows))
   }
 
   async function one (call: Call, input: unknown, param: string, id: string): Promise<Outcome> {
@@ -87,13 +94,12 @@ export function inferRoutes (app: Application, services: ApiServices, metrics: M
     if (wanted.work.kind === 'beams') return await runBeams(inference, tokenizer, wanted, call.signal)
     const samples = samplesOf(call.options)
     if (samples === 1) return await wholeGeneration(generation(call, wanted, call.signal))
-    return await runSamples(wanted, { samples, atOnce: limits.itemsAtOnce, signal: call.signal }, async (sample, signal) => await wholeGeneration(generation(call, sample, signal)))
+    return await runSamples(wanted, { samples, atOnce: atOnce(rowsOf(call.model)), signal: call.signal }, async (sample, signal) => await wholeGeneration(generation(call, sample, signal)))
   }
 
   /** One bad input does not fail the others; but when nothing can be answered now, the whole call says so. */
   async function many (call: Call, inputs: readonly unknown[]): Promise<{ results: Array<Outcome | { error: ReturnType<typeof errorObject> }>, usage: Usage }> {
-    const atOnce = Math.max(1, Math.floor(limits.itemsAtOnce / samplesOf(call.options)))
-    const settled = await inOrder(inputs, atOnce, async (input, index) => {
+    const settled = await inOrder(inputs, atOnce(samplesOf(call.options) * rowsOf(call.model)), async (input, index) => {
       try {
         return await one(call, input, `inputs/${index}`, `${call.head.id}-${index}`)
       } catch (error) {
@@ -140,6 +146,11 @@ export function inferRoutes (app: Application, services: ApiServices, metrics: M
       }
     }
   }
+}
+
+/** A classification has one row at a time, whoever votes. */
+function rowsOf ({ spec, versions }: PromptedModel): number {
+  return spec?.kind === 'classification' ? 1 : Math.max(1, versions.length)
 }
 
 /** What no schema says in words a caller understands. */

@@ -18,8 +18,17 @@ const OPTIONS = {
   'top-p': { type: 'string' },
   'top-k': { type: 'string' },
   'min-p': { type: 'string' },
+  'repetition-penalty': { type: 'string' },
+  'presence-penalty': { type: 'string' },
+  'frequency-penalty': { type: 'string' },
   seed: { type: 'string' },
-  stop: { type: 'string', multiple: true }
+  n: { type: 'string' },
+  'num-beams': { type: 'string' },
+  'length-penalty': { type: 'string' },
+  'early-stopping': { type: 'string' },
+  stop: { type: 'string', multiple: true },
+  logprobs: { type: 'string' },
+  ensemble: { type: 'string' }
 } as const
 
 type Values = ReturnType<typeof parse>['values']
@@ -33,7 +42,10 @@ export const verb: Verb = {
     'With - the input is read from stdin: JSONL with input in each line gives JSONL, anything else is one text.\n' +
     '  --scores     the probability of each label      --fields    INPUT is a JSON object, the fields of the template\n' +
     '  --stream     print the text as it is made       --chat      the bare base: through its chat template\n' +
-    '  --max-tokens N  --temperature X  --top-p X  --top-k N  --min-p X  --seed N  --stop TEXT',
+    '  --ensemble 3,5,7  these versions of the task answer together\n' +
+    '  --max-tokens N  --temperature X  --top-p X  --top-k N  --min-p X  --seed N  --n N  --stop TEXT\n' +
+    '  --repetition-penalty X  --presence-penalty X  --frequency-penalty X  --logprobs N (with --json)\n' +
+    '  --num-beams N  --length-penalty X  --early-stopping true|false|never',
   async run (args) {
     const { values, positionals: rest } = parse(args)
     const [reference, given] = positionals(rest, 'TASK', 'INPUT')
@@ -63,9 +75,27 @@ function requestOptions (values: Values): Record<string, unknown> {
     top_p: numberOption('top-p', values['top-p']),
     top_k: numberOption('top-k', values['top-k']),
     min_p: numberOption('min-p', values['min-p']),
+    repetition_penalty: numberOption('repetition-penalty', values['repetition-penalty']),
+    presence_penalty: numberOption('presence-penalty', values['presence-penalty']),
+    frequency_penalty: numberOption('frequency-penalty', values['frequency-penalty']),
     seed: numberOption('seed', values.seed),
-    stop: values.stop
+    n: numberOption('n', values.n),
+    num_beams: numberOption('num-beams', values['num-beams']),
+    length_penalty: numberOption('length-penalty', values['length-penalty']),
+    early_stopping: earlyStopping(values['early-stopping']),
+    stop: values.stop,
+    logprobs: numberOption('logprobs', values.logprobs),
+    ensemble: values.ensemble?.split(',').map(version => numberOption('ensemble', version))
   })
+}
+
+function earlyStopping (text: string | undefined): boolean | 'never' | undefined {
+  switch (text) {
+    case undefined: case 'never': return text
+    case 'true': return true
+    case 'false': return false
+    default: throw new UsageError(`--early-stopping takes true, false or never, not "${text}"`)
+  }
 }
 
 function fieldsOf (text: string): object {
@@ -95,10 +125,10 @@ async function many (client: ApiClient, path: string, lines: ReadonlyArray<{ inp
   let failed = false
   for (let from = 0; from < lines.length; from += INPUTS_PER_CALL) {
     const part = lines.slice(from, from + INPUTS_PER_CALL)
-    const { results = [], version, digest } = await client.post<InferAnswer>(path, { inputs: part.map(line => line.input), ...options })
+    const { results = [], version, digest, ensemble } = await client.post<InferAnswer>(path, { inputs: part.map(line => line.input), ...options })
     results.forEach((result, i) => {
       failed ||= result.error !== undefined
-      console.log(JSON.stringify({ ...part[i], ...result, version, digest }))
+      console.log(JSON.stringify({ ...part[i], ...result, version, digest, ensemble }))
     })
   }
   return failed ? 1 : 0
@@ -114,7 +144,7 @@ async function stream (client: ApiClient, path: string, input: unknown, options:
   return 0
 }
 
-function show ({ label, text, scores }: Answer): void {
-  console.log(label ?? text ?? '')
+function show ({ label, text, choices, scores }: Answer): void {
+  for (const line of choices?.map(choice => choice.text) ?? [label ?? text ?? '']) console.log(line)
   for (const [name, probability] of Object.entries(scores ?? {}).sort(([, a], [, b]) => b - a)) console.log(`  ${probability.toFixed(4)}  ${name}`)
 }

@@ -157,7 +157,7 @@ suite('POST /v1/tasks/{task}/infer', () => {
       [sentiment, { input: 'a', inputs: ['b'] }, 400, 'invalid_request', 'inputs'],
       [sentiment, { inputs: [] }, 400, 'invalid_request', 'inputs'],
       [sentiment, { input: 'a', n: 2 }, 400, 'invalid_request', 'n'],
-      [sentiment, { input: 'a', ensemble: [1] }, 400, 'unknown_parameter', 'ensemble'],
+      [sentiment, { input: 'a', ensembles: [1] }, 400, 'unknown_parameter', 'ensembles'],
       [sentiment, { input: 'a', max_tokens: 4 }, 400, 'invalid_request', 'max_tokens'],
       [sentiment, { input: 'a', stream: true }, 400, 'invalid_request', 'stream'],
       [sentiment, { input: 'a', chat: true }, 400, 'invalid_request', 'chat'],
