@@ -46,6 +46,7 @@ class Recorder implements Engine {
     return output
   }
 
+  giveBack (from: number, to: number): void { this.#engine.giveBack(from, to) }
   async close (): Promise<void> { await this.#engine.close() }
 }
 

@@ -11,6 +11,9 @@ import { PromptLoader } from './prompt-loader.js'
 import { InferenceService } from './service.js'
 import { StepLoop } from './step-loop.js'
 
+/** Slots that were not used for this long, or for up to twice as long, give their memory back. */
+const SHRINK_MS = 30_000
+
 export interface ServiceSettings {
   readonly format: ServingFormat
   /** Sequences that run at once. */
@@ -30,6 +33,7 @@ export interface ServiceSettings {
 export interface RunningService {
   readonly service: InferenceService
   readonly engine: Engine
+  readonly loop: StepLoop
   /** Lets accepted sequences finish for `graceMs`, then frees everything. */
   stop (graceMs: number): Promise<void>
 }
@@ -63,10 +67,16 @@ export async function startService (base: Base, artifacts: Pick<ArtifactStore, '
     compile: (embeddings, arrival) => loop.compile(embeddings, arrival)
   })
   const service = new InferenceService({ manifest, format, engine: engine.kind, maxContext, loop, prompts, logger })
+  const shrinking = setInterval(() => {
+    const givenBack = loop.shrink()
+    if (givenBack > 0) logger.debug({ slots: givenBack }, 'memory of unused slots given back')
+  }, SHRINK_MS).unref()
   return {
     service,
     engine,
+    loop,
     async stop (graceMs) {
+      clearInterval(shrinking)
       await service.stop(graceMs)
       await engine.close()
       await headRows.close()

@@ -32,6 +32,10 @@ export class StepLoop {
   readonly #cancelled = new Set<Row>()
   #running: Promise<void> | null = null
   #closed = false
+  /** Most slots in use at once since the last call of `shrink`. */
+  #slotsUsed = 0
+  /** Slots that may have memory. */
+  #slotsGrown = 0
 
   constructor (options: StepLoopOptions) {
     this.#options = options
@@ -66,6 +70,20 @@ export class StepLoop {
     })
   }
 
+  /**
+   * The memory of slots that no step has used since the last call goes back to the system; that of the first one stays
+   * for the next request.
+   * @returns how many slots gave theirs back
+   */
+  shrink (): number {
+    const kept = Math.max(1, this.#slotsUsed, this.schedule.rows.length)
+    const given = Math.max(0, this.#slotsGrown - kept)
+    if (given > 0 && !this.#closed) this.#options.engine.giveBack(kept, this.#slotsGrown)
+    this.#slotsGrown -= given
+    this.#slotsUsed = 0
+    return given
+  }
+
   /** Stop after the step under way; everything that runs or waits is told `error`. */
   async close (error: ServiceError): Promise<void> {
     this.#closed = true
@@ -95,6 +113,8 @@ export class StepLoop {
         return
       }
       for (const move of begin(this.schedule, step)) this.#move(move)
+      this.#slotsUsed = Math.max(this.#slotsUsed, this.schedule.rows.length)
+      this.#slotsGrown = Math.max(this.#slotsGrown, this.#slotsUsed)
       if (step.kind === 'prefill' && step.item.startedAt === null) this.#start(step.item, step.slot)
       try {
         const output = await this.#options.engine.step(inputOf(step, this.schedule.rows, this.#options))

@@ -201,6 +201,7 @@ suite('inference service', () => {
           if (fail) { fail = false; throw new Error('ONNX Runtime: out of memory') }
           return await engine.step(input)
         },
+        giveBack: (from, to) => engine.giveBack(from, to),
         close: async () => await engine.close()
       }
     })

@@ -85,6 +85,12 @@ export class CApiEngine implements Engine {
     return { hidden: io.hidden.subarray(0, input.hiddenRows.length * hiddenSize), logits: io.logits.subarray(0, input.logitRows.length * vocabSize) }
   }
 
+  giveBack (from: number, to: number): void {
+    const { shape } = this.arena
+    const slotBytes = slotLength(shape) * 4
+    for (let part = 0; part < shape.layers * 2; part++) this.#arenaMemory.giveBack((part * shape.slots + from) * slotBytes, (to - from) * slotBytes)
+  }
+
   async close (): Promise<void> {
     if (this.#closed) return
     this.#closed = true

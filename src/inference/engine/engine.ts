@@ -56,6 +56,11 @@ export interface Engine {
    * After either the engine goes on.
    */
   step (input: StepInput): Promise<StepOutput>
+  /**
+   * Slots from .. to-1, which no step under way uses, hold nothing of worth: what memory of theirs can go back to the
+   * system does. They take it again when they are used.
+   */
+  giveBack (from: number, to: number): void
   /** Waits for a step under way, then frees sessions and memory. Views of outputs and arena are dead afterwards. */
   close (): Promise<void>
 }
