@@ -14,7 +14,7 @@ interface Bench {
 
 const BENCHES: Readonly<Record<string, Bench>> = {
   serving: {
-    usage: 'serving [--rounds N]                            decode and prefill with and without prompts, against node-llama-cpp',
+    usage: 'serving [--rounds N]                            decode and prefill with and without prompts, against node-llama-cpp and transformers + PEFT (PYTHON)',
     run: async args => await (await import('./serving.js')).serving(args)
   },
   many: {

@@ -1,7 +1,8 @@
 /** What is measured of every subject, and what is wanted of the ratios. */
 import { LLAMA_AS_SHIPPED, LLAMA_Q8 } from './peers.js'
 import { WITHOUT_PROMPTS } from './own-engine.js'
-import { decodeRate, firstTokenMs, type Load, type Row, type Run } from './subject.js'
+import { PEFT } from './peft.js'
+import { decodeRate, firstTokenMs, type Load, type Row, type Run, wholeRate } from './subject.js'
 
 export const VIRTUAL_TOKENS = 20
 export const MOST_ROWS = 16
@@ -15,6 +16,7 @@ export const CONTEXT = 640
 export interface Case {
   readonly name: string
   readonly unit: 'tokens/s' | 'ms'
+  /** Cases of the same load measure the same runs. */
   readonly load: Load
   readonly measure: (run: Run) => number
   /** By the other's name: bound of our median ratio to it. */
@@ -23,19 +25,32 @@ export interface Case {
 
 export type Bound = { readonly atLeast: number } | { readonly atMost: number }
 
+const MANY = { [LLAMA_AS_SHIPPED]: { atLeast: 2.5 }, [LLAMA_Q8]: { atLeast: 2.5 }, [PEFT]: { atLeast: 5 } }
+
 /** @param text ids that go round, from which contexts and inputs are cut */
 export function servingCases (text: readonly number[]): Case[] {
   const rowsOf = (rows: number, inputLength: number): Row[] => Array.from({ length: rows }, (_, prompt) => ({
     prompt, context: cutFrom(text, VIRTUAL_TOKENS, 100 * prompt), input: cutFrom(text, inputLength, 100 * prompt + VIRTUAL_TOKENS)
   }))
-  const decode = (rows: number, wanted: Case['wanted']): Case => ({
-    name: `decode of ${rows} ${rows === 1 ? 'row' : 'rows, each its own task'}`,
+  // Rows taken in early decode while later ones are taken in: every row still has enough left when all decode.
+  const loadOf = (rows: number): Load => ({ rows: rowsOf(rows, DECODE_INPUT), maxTokens: DECODE_TOKENS + rows })
+  const decode = (load: Load, wanted: Case['wanted']): Case => ({
+    name: `decode of ${load.rows.length} ${load.rows.length === 1 ? 'row' : 'rows, each its own task'}`,
     unit: 'tokens/s',
-    // Rows taken in early decode while later ones are taken in: every row still has enough left when all decode.
-    load: { rows: rowsOf(rows, DECODE_INPUT), maxTokens: DECODE_TOKENS + rows },
+    load,
     measure: decodeRate,
     wanted: { [WITHOUT_PROMPTS]: { atLeast: 0.97 }, ...wanted }
   })
+  const mixed = (rows: number): Case[] => {
+    const load = loadOf(rows)
+    return [decode(load, MANY), {
+      name: `${rows} requests, each its own task: ${DECODE_INPUT} tokens in, ${load.maxTokens} out`,
+      unit: 'tokens/s',
+      load,
+      measure: wholeRate,
+      wanted: { [PEFT]: MANY[PEFT] }
+    }]
+  }
   const prefill = (tokens: number): Case => ({
     name: `prefill of ${tokens} tokens`,
     unit: 'ms',
@@ -43,8 +58,7 @@ export function servingCases (text: readonly number[]): Case[] {
     measure: firstTokenMs,
     wanted: { [LLAMA_AS_SHIPPED]: { atMost: 0.7 }, [LLAMA_Q8]: { atMost: 0.7 } }
   })
-  const many = { [LLAMA_AS_SHIPPED]: { atLeast: 2.5 }, [LLAMA_Q8]: { atLeast: 2.5 } }
-  return [decode(1, { [LLAMA_AS_SHIPPED]: { atLeast: 1 / 1.2 }, [LLAMA_Q8]: { atLeast: 1 } }), decode(8, many), decode(MOST_ROWS, many), ...PREFILLS.map(prefill)]
+  return [decode(loadOf(1), { [LLAMA_AS_SHIPPED]: { atLeast: 1 / 1.2 }, [LLAMA_Q8]: { atLeast: 1 } }), ...[8, MOST_ROWS].flatMap(mixed), ...PREFILLS.map(prefill)]
 }
 
 function cutFrom (ids: readonly number[], length: number, start: number): number[] {

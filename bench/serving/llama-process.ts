@@ -1,4 +1,6 @@
 /** The process that runs one file with node-llama-cpp's public API; `llama.ts` starts it and says what to run. */
+import type { Reply } from './child-subject.js'
+import { LLAMA_VERSION } from './llama-package.js'
 import type { Load, Run } from './subject.js'
 
 /** What is used of the package, which is no dependency and so brings no types. */
@@ -13,7 +15,6 @@ interface Llama { loadModel (options: { modelPath: string, gpuLayers: number }):
 interface LlamaPackage { getLlama (options: { gpu: false, build: 'never', skipDownload: boolean, logLevel: 'error', maxThreads: number }): Promise<Llama> }
 
 export interface Settings { readonly module: string, readonly model: string, readonly sequences: number, readonly contextSize: number, readonly threads: number }
-export type Reply = { readonly run: Run } | { readonly ready: true } | { readonly error: string }
 
 const BATCH = 512
 
@@ -33,15 +34,17 @@ async function run (sequences: readonly LlamaSequence[], { rows, maxTokens }: Lo
     await sequences[index]!.evaluateWithoutGeneratingNewTokens(context)
   }
   const begunAt = performance.now()
-  const tokens = await Promise.all(rows.map(async ({ input }, index) => {
+  const answers = await Promise.all(rows.map(async ({ input }, index) => {
     const times: number[] = []
-    for await (const _ of sequences[index]!.evaluate(input, { temperature: 0, yieldEogToken: true })) {
+    const ids: number[] = []
+    for await (const id of sequences[index]!.evaluate(input, { temperature: 0, yieldEogToken: true })) {
       times.push(performance.now())
+      ids.push(id)
       if (times.length === maxTokens) break
     }
-    return times
+    return { times, ids }
   }))
-  return { begunAt, tokens }
+  return { begunAt, tokens: answers.map(({ times }) => times), ids: answers.map(({ ids }) => ids) }
 }
 
 function reply (message: Reply): void {
@@ -54,7 +57,7 @@ try {
   process.on('message', (load: Load) => {
     run(sequences, load).then(run => reply({ run }), (error: unknown) => reply({ error: String(error) }))
   })
-  reply({ ready: true })
+  reply({ ready: true, versions: { 'node-llama-cpp': LLAMA_VERSION } })
 } catch (error) {
   reply({ error: String(error) })
 }

@@ -1,7 +1,7 @@
 /** The product's own engine in this process: once with a prompt in front of each row, once with text in its place. */
 import type { Digest } from '../../src/digest.js'
 import type { RunningService } from '../../src/inference/start-service.js'
-import { generate, submit } from '../../test/inference/tiny-service.js'
+import { generate, submit, tokenIds } from '../../test/inference/tiny-service.js'
 import { BenchFailure } from '../failure.js'
 import type { Load, Row, Run, Subject } from './subject.js'
 
@@ -24,15 +24,16 @@ function subject (name: string, run: Subject['run']): Subject {
 
 async function run (service: RunningService, { rows, maxTokens }: Load, requestOf: (row: Row) => { prompt: Digest | null, input: readonly number[] }): Promise<Run> {
   const begunAt = performance.now()
-  const tokens = await Promise.all(rows.map(async row => {
+  const answers = await Promise.all(rows.map(async row => {
     const { prompt, input } = requestOf(row)
     const times: number[] = []
     const { done } = await submit(service, generate([...input], { prompt, maxTokens }), new AbortController().signal, ({ type }) => {
       if (type === 'token') times.push(performance.now())
     })
-    const last = (await done).at(-1)!
+    const events = await done
+    const last = events.at(-1)!
     if (last.type === 'failed') throw new BenchFailure(`${last.code}: ${last.message}`)
-    return times
+    return { times, ids: tokenIds(events) }
   }))
-  return { begunAt, tokens }
+  return { begunAt, tokens: answers.map(({ times }) => times), ids: answers.map(({ ids }) => ids) }
 }

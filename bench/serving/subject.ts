@@ -19,6 +19,10 @@ export interface Run {
   readonly begunAt: number
   /** When each token of each row came. */
   readonly tokens: ReadonlyArray<readonly number[]>
+  /** Which they were. */
+  readonly ids: ReadonlyArray<readonly number[]>
+  /** Absent: the rows were answered together. */
+  readonly oneAfterAnother?: boolean
 }
 
 export interface Subject {
@@ -33,12 +37,22 @@ export function firstTokenMs ({ begunAt, tokens }: Run): number {
   return Math.min(...tokens.map(times => times[0]!)) - begunAt
 }
 
+/** Tokens per second from the requests to the last token of the last row: inputs are taken in meanwhile. */
+export function wholeRate ({ begunAt, tokens }: Run): number {
+  return 1000 * tokens.flat().length / (Math.max(...tokens.flat()) - begunAt)
+}
+
 /**
  * Tokens per second while every row decodes: from the first token of the last row to the last token of the first that
- * ends. Each row's own rate, summed, so that the edges cut no step in two.
+ * ends. Each row's own rate, summed, so that the edges cut no step in two. Of rows that are answered one after another:
+ * while any decodes, so that taking in the inputs of the others does not count there either.
  * @throws Error when rows overlap for less than two tokens
  */
-export function decodeRate ({ tokens }: Run): number {
+export function decodeRate ({ tokens, oneAfterAnother = false }: Run): number {
+  if (oneAfterAnother) {
+    const decoding = tokens.reduce((sum, times) => sum + times.at(-1)! - times[0]!, 0)
+    return 1000 * tokens.reduce((sum, times) => sum + times.length - 1, 0) / decoding
+  }
   const from = Math.max(...tokens.map(times => times[0]!))
   const to = Math.min(...tokens.map(times => times.at(-1)!))
   return tokens.reduce((rate, times) => {

@@ -2,15 +2,20 @@
 import assert from 'node:assert/strict'
 import { suite, test } from 'node:test'
 import { measured, missed } from '../../bench/serving/outcome.js'
+import { FastestOf } from '../../bench/serving/fastest-of.js'
 import { LLAMA_Q8 } from '../../bench/serving/peers.js'
 import { servingCases, VIRTUAL_TOKENS } from '../../bench/serving/cases.js'
 import { WITH_PROMPTS, WITHOUT_PROMPTS } from '../../bench/serving/own-engine.js'
-import { decodeRate, firstTokenMs } from '../../bench/serving/subject.js'
+import { decodeRate, firstTokenMs, type Run, type Subject, wholeRate } from '../../bench/serving/subject.js'
 import { inTurn, median, medianRatio, percentile } from '../../bench/statistics.js'
 
 /** `count` times from `from`, `step` apart. */
 function times (from: number, step: number, count: number): number[] {
   return Array.from({ length: count }, (_, i) => from + step * i)
+}
+
+function run (tokens: number[][], begunAt = 0): Run {
+  return { begunAt, tokens, ids: tokens }
 }
 
 suite('statistics', () => {
@@ -39,19 +44,49 @@ suite('statistics', () => {
 
 suite('rates of rows that decode together', () => {
   test('one row: tokens but the first by the time between', () => {
-    assert.equal(decodeRate({ begunAt: 0, tokens: [times(50, 10, 11)] }), 100)
+    assert.equal(decodeRate(run([times(50, 10, 11)])), 100)
   })
   test('only while all decode: what a row did before the last was taken in does not count', () => {
     // Alone the first row takes 10 ms a token, in company 40.
     const alone = times(0, 10, 5)
     const together = times(100, 40, 6)
-    assert.equal(decodeRate({ begunAt: 0, tokens: [[...alone, ...together], together.map(time => time + 1e-6)] }).toFixed(3), '50.000')
+    assert.equal(decodeRate(run([[...alone, ...together], together.map(time => time + 1e-6)])).toFixed(3), '50.000')
   })
   test('rows that take turns are no common decoding', () => {
-    assert.throws(() => decodeRate({ begunAt: 0, tokens: [times(0, 1, 5), times(10, 1, 5)] }), /same time/)
+    assert.throws(() => decodeRate(run([times(0, 1, 5), times(10, 1, 5)])), /same time/)
+  })
+  test('rows that are said to be answered one after another: the time in which none decodes does not count', () => {
+    assert.equal(decodeRate({ ...run([times(50, 10, 11), times(1000, 20, 11)]), oneAfterAnother: true }).toFixed(3), (20 / 0.3).toFixed(3))
+  })
+  test('all tokens by the time from the requests to the last of them', () => {
+    assert.equal(wholeRate(run([times(50, 10, 6), times(60, 10, 5)], 20)), 1000 * 11 / 80)
   })
   test('the first token of any row, from the beginning', () => {
-    assert.equal(firstTokenMs({ begunAt: 5, tokens: [[30, 40], [25, 45]] }), 20)
+    assert.equal(firstTokenMs(run([[30, 40], [25, 45]], 5)), 20)
+  })
+})
+
+suite('variants of a peer', () => {
+  test('each load goes to the one that answered one row of it fastest', async () => {
+    const asked: string[] = []
+    // Long inputs are quick for the one, many tokens for the other.
+    const variant = (name: string, each: number, input: number): Subject & { versions: Record<string, string> } => ({
+      name,
+      versions: {},
+      async run ({ rows, maxTokens }) {
+        asked.push(`${name}: ${rows.length}`)
+        return run([times(rows[0]!.input.length * input, each, maxTokens)])
+      },
+      async close () {}
+    })
+    const peer = new FastestOf('peer', [variant('a', 1, 5), variant('b', 3, 1)])
+    const row = { prompt: 0, context: [], input: [1, 2, 3] }
+    const [short, long] = [{ rows: [row, row], maxTokens: 2 }, { rows: [row, row], maxTokens: 50 }]
+    for (const load of [short, long]) await peer.run(load)
+    asked.length = 0
+    for (const load of [short, long, short]) await peer.run(load)
+    assert.deepEqual(asked, ['b: 2', 'a: 2', 'b: 2'])
+    assert.deepEqual(peer.choices.get(short), { variant: 'b', milliseconds: { a: 16, b: 6 } })
   })
 })
 
