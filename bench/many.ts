@@ -114,7 +114,7 @@ async function measure (base: Base, setting: Setting, text: readonly number[], t
 /** Of a prompt's keys and values and what is kept with them. */
 function bytesOfOne ({ manifest: { config } }: Base, digest: Digest): number {
   const prefix = new Float32Array(promptColumns('prefix-tuning', config) * VIRTUAL_TOKENS)
-  return bytesOfCompiled({ digest, virtualTokens: VIRTUAL_TOKENS, prefix, labels: new Float32Array(LABEL_TOKENS.length * config.hiddenSize) })
+  return bytesOfCompiled({ digest, virtualTokens: VIRTUAL_TOKENS, fixedTokens: 0, prefix, labels: new Float32Array(LABEL_TOKENS.length * config.hiddenSize) })
 }
 
 type Choice = Readonly<Record<'one' | 'many', () => Digest>>

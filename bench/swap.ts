@@ -1,6 +1,7 @@
 /**
  * `npm run bench -- swap`: what it costs to answer by another prompt on the default base: by a compiled one (a copy into a
- * slot), by one that was evicted, by one that lies in the store alone; and what an answer beside it notices.
+ * slot), by one that was evicted, by one that lies in the store alone; what its template's first tokens cost; and what an
+ * answer beside it notices.
  */
 import { mkdtemp, rm } from 'node:fs/promises'
 import { availableParallelism, tmpdir } from 'node:os'
@@ -13,6 +14,7 @@ import { openDefaultBase } from './default-base.js'
 import { BenchFailure } from './failure.js'
 import { type Cell, report, type Table } from './report.js'
 import { type Cold, measureCold } from './swap/cold.js'
+import { type Fixed, INPUT_TOKENS, measureFixed } from './swap/fixed.js'
 import { type Gaps, measureNeighbour } from './swap/neighbour.js'
 import { type Setting, VIRTUAL_TOKENS } from './swap/setting.js'
 import type { Times } from './swap/times.js'
@@ -21,7 +23,7 @@ import { measureWarm, type Warm } from './swap/warm.js'
 /** Milliseconds. */
 const WANTED = { swap: 0.2, load: 10, first: 50 }
 
-interface Raw { readonly base: string, readonly threads: number, readonly warm: Warm, readonly cold: readonly Cold[], readonly neighbour: readonly Gaps[] }
+interface Raw { readonly base: string, readonly threads: number, readonly warm: Warm, readonly cold: readonly Cold[], readonly fixed: readonly Fixed[], readonly neighbour: readonly Gaps[] }
 
 export async function swap (args: string[]): Promise<void> {
   const { values: { json } } = parseArgs({ args, options: { json: { type: 'boolean', default: false } } })
@@ -31,7 +33,7 @@ export async function swap (args: string[]): Promise<void> {
   try {
     const { artifacts } = await openStores({ PERMAFROST_HOME: folder })
     const raw = await measure({ base, folder, artifacts, threads: config.INFERENCE_THREADS || availableParallelism() })
-    report('swap', [warmTable(raw), coldTable(raw), neighbourTable(raw)], raw, json)
+    report('swap', [warmTable(raw), coldTable(raw), fixedTable(raw), neighbourTable(raw)], raw, json)
     check(raw)
   } finally {
     await rm(folder, { recursive: true, force: true })
@@ -42,7 +44,7 @@ async function measure (setting: Setting): Promise<Raw> {
   const warm = await measureWarm(setting)
   const cold = []
   for (const method of METHODS) cold.push(await measureCold(setting, method))
-  return { base: setting.base.manifest.name, threads: setting.threads, warm, cold, neighbour: await measureNeighbour(setting) }
+  return { base: setting.base.manifest.name, threads: setting.threads, warm, cold, fixed: await measureFixed(setting), neighbour: await measureNeighbour(setting) }
 }
 
 function check ({ warm, cold }: Raw): void {
@@ -75,6 +77,14 @@ function coldTable ({ cold }: Raw): Table {
       [method, method === 'prompt-tuning' ? 'after eviction, from embeddings' : 'after eviction, from the store', ...cells(evicted), ''],
       [method, 'compiled', ...cells(warm), '']
     ])
+  }
+}
+
+function fixedTable ({ fixed }: Raw): Table {
+  return {
+    title: `Classification of ${INPUT_TOKENS} tokens behind the first ones of a template and a prompt of ${VIRTUAL_TOKENS}; milliseconds`,
+    columns: ['tokens of the template', 'they are', 'p50', 'p99', 'max'],
+    rows: fixed.map(({ tokens, way, request }) => [tokens, way, ...cells(request)])
   }
 }
 

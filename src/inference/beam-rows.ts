@@ -3,7 +3,7 @@ import { ServiceError } from '../errors.js'
 import { BeamSearch } from './beam-search.js'
 import type { CompiledPrompt } from './compiled-prompt.js'
 import type { BeamWork } from './protocol.js'
-import { nextOf, type Rearrangement, type Row, timingOf } from './row.js'
+import { nextOf, type Rearrangement, type Row, timingOf, toRun } from './row.js'
 import { checkFinite, type SequenceOptions } from './sequence.js'
 
 /** The rows of one search, what they share, and the order of their beams. */
@@ -27,7 +27,7 @@ class BeamGroup {
     this.options = options
     this.#work = work
     this.#search = new BeamSearch({ ...work, maxTokens: options.maxTokens })
-    this.rows.push(new BeamRow(this, options.request.inputIds.length, work.beams - 1))
+    this.rows.push(new BeamRow(this, toRun(options.request.inputIds, options.prompt), work.beams - 1))
     this.#ranked = [...this.rows]
   }
 

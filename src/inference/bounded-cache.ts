@@ -7,19 +7,28 @@ export interface Pinned<Value> {
   release (): void
 }
 
-interface Entry<Value> { readonly value: Value, readonly bytes: number, pins: number }
+interface Entry<Value> { readonly value: Value, readonly bytes: number, readonly guest: boolean, pins: number }
+
+/** Values of less right take this part of the bound at most: beyond it they push out each other. */
+const GUESTS = 0.5
 
 export class BoundedCache<Value> {
   readonly #limit: number
   readonly #bytesOf: (value: Value) => number
+  readonly #isGuest: (value: Value) => boolean
   /** Least recently used first. */
   readonly #entries = new Map<Digest, Entry<Value>>()
   #bytes = 0
+  #guestBytes = 0
 
-  /** @param limit bytes; only values in use at one moment may exceed it together */
-  constructor (limit: number, bytesOf: (value: Value) => number) {
+  /**
+   * @param limit bytes; only values in use at one moment may exceed it together
+   * @param isGuest those of less right
+   */
+  constructor (limit: number, bytesOf: (value: Value) => number, isGuest: (value: Value) => boolean = () => false) {
     this.#limit = limit
     this.#bytesOf = bytesOf
+    this.#isGuest = isGuest
   }
 
   get size (): number { return this.#entries.size }
@@ -44,8 +53,8 @@ export class BoundedCache<Value> {
   add (digest: Digest, value: Value): Pinned<Value> {
     const known = this.#entries.get(digest)
     if (known !== undefined) return this.#pin(digest, known)
-    const entry = { value, bytes: this.#bytesOf(value), pins: 0 }
-    this.#bytes += entry.bytes
+    const entry = { value, bytes: this.#bytesOf(value), guest: this.#isGuest(value), pins: 0 }
+    this.#count(entry, 1)
     const pinned = this.#pin(digest, entry)
     this.#evict()
     return pinned
@@ -68,12 +77,22 @@ export class BoundedCache<Value> {
   }
 
   #evict (): void {
-    if (this.#bytes <= this.#limit) return
+    this.#evictWhile(() => this.#guestBytes > GUESTS * this.#limit, ({ guest }) => guest)
+    this.#evictWhile(() => this.#bytes > this.#limit, () => true)
+  }
+
+  #evictWhile (tooMany: () => boolean, mayLeave: (entry: Entry<Value>) => boolean): void {
+    if (!tooMany()) return
     for (const [digest, entry] of this.#entries) {
-      if (entry.pins > 0) continue
+      if (entry.pins > 0 || !mayLeave(entry)) continue
       this.#entries.delete(digest)
-      this.#bytes -= entry.bytes
-      if (this.#bytes <= this.#limit) return
+      this.#count(entry, -1)
+      if (!tooMany()) return
     }
+  }
+
+  #count ({ bytes, guest }: Entry<Value>, sign: 1 | -1): void {
+    this.#bytes += sign * bytes
+    if (guest) this.#guestBytes += sign * bytes
   }
 }

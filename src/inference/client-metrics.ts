@@ -31,7 +31,7 @@ export function measureReplicas (registry: MetricsRegistry, replicas: () => read
   measure(Gauge, 'running', 'Sequences in a slot.', status => status?.running)
   measure(Gauge, 'waiting', 'Sequences that wait for a slot.', status => status?.waiting)
   measure(Gauge, 'slots', 'Slots of the KV cache.', status => status?.slots)
-  measure(Gauge, 'prompts_cached', 'Compiled prompts in memory.', status => status?.promptsCached)
+  measure(Gauge, 'prompts_cached', 'Compiled prompts in memory, with and without the fixed tokens of a template behind them.', status => status?.promptsCached)
   measure(Gauge, 'prompt_cache_bytes', 'Bytes of the compiled prompts.', status => status?.promptCacheBytes)
   measure(Gauge, 'prompt_embeddings', 'Prompts whose embeddings are in memory.', status => status?.promptEmbeddings)
   measure(Gauge, 'prompt_embedding_bytes', 'Bytes of these embeddings.', status => status?.promptEmbeddingBytes)
@@ -41,6 +41,8 @@ export function measureReplicas (registry: MetricsRegistry, replicas: () => read
   measure(Counter, 'prompt_embedding_misses_total', 'Prompts made ready from the artifact store.', status => status?.promptEmbeddingMissesTotal)
   measure(Counter, 'prompt_compiles_total', 'Prompts compiled.', status => status?.promptCompilesTotal)
   measure(Counter, 'prompt_tokens_prefilled_total', 'Virtual tokens run through the model: those of compiled prompts never are again.', status => status?.promptTokensPrefilledTotal)
+  measure(Counter, 'fixed_tokens_prefilled_total', 'Fixed first tokens of templates run through the model.', status => status?.fixedTokensPrefilledTotal)
+  measure(Counter, 'fixed_tokens_reused_total', 'Fixed first tokens of inputs that were not run again.', status => status?.fixedTokensReusedTotal)
   measure(Counter, 'steps_total', 'Steps since the inference process started.', status => status?.stepsTotal)
   measure(Counter, 'tokens_total', 'Tokens generated since the inference process started.', status => status?.tokensTotal)
 }

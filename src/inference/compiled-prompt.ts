@@ -19,8 +19,15 @@ export interface PromptEmbeddings extends Prompt {
 
 /** With nothing left to compute. About a megabyte. */
 export interface CompiledPrompt extends Prompt {
-  /** Keys and values of the virtual tokens, [layers, k|v, KH, P, D]. */
+  /** Tokens behind the virtual ones with which every input of the task begins; 0: the prompt alone. */
+  readonly fixedTokens: number
+  /** Keys and values of the virtual and the fixed tokens, [layers, k|v, KH, P + F, D]. */
   readonly prefix: Float32Array
+}
+
+/** Positions of a slot that the prefix fills. */
+export function positionsOf ({ virtualTokens, fixedTokens }: CompiledPrompt): number {
+  return virtualTokens + fixedTokens
 }
 
 export function bytesOfCompiled ({ prefix, labels }: CompiledPrompt): number {

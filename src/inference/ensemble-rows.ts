@@ -6,7 +6,7 @@ import type { ServiceError } from '../errors.js'
 import { labelScores } from './classify.js'
 import type { CompiledPrompt } from './compiled-prompt.js'
 import { MeanLogProbabilities } from './mean-log-probabilities.js'
-import { nextOf, type Outcome, type Row } from './row.js'
+import { nextOf, type Outcome, type Row, toRun } from './row.js'
 import { checkFinite, Sequence, type SequenceOptions } from './sequence.js'
 
 export interface EnsembleOptions extends SequenceOptions {
@@ -95,7 +95,7 @@ export class EnsembleRow implements Row {
     this.member = member
     this.arrival = arrival
     this.tenant = request.tenant
-    this.remaining = request.inputIds.length
+    this.remaining = toRun(request.inputIds, this.prompt)
     this.inputsToCome = ensemble.members - 1 - member
     this.rowsToCome = this.generates ? this.inputsToCome : 0
   }

@@ -38,7 +38,7 @@ export class PromptLoader {
     if (virtualTokens >= maxContext) throw new ServiceError('context_too_long', `${virtualTokens} virtual tokens, limit ${maxContext}`, { param: 'prompt' })
     const known = { digest, virtualTokens, labels: await this.#labels(prompt) }
     switch (method) {
-      case 'prefix-tuning': return { ...known, prefix: prefixOf(prompt.embeddings, virtualTokens, config.numLayers * 2 * config.numKvHeads, config.headSize) }
+      case 'prefix-tuning': return { ...known, fixedTokens: 0, prefix: prefixOf(prompt.embeddings, virtualTokens, config.numLayers * 2 * config.numKvHeads, config.headSize) }
       case 'prompt-tuning': return { ...known, embeddings: this.#rotated(prompt.embeddings) }
     }
   }

@@ -67,6 +67,11 @@ export const SequenceRequestSchema = Type.Object({
   ensemble: Type.Optional(Type.Array(DigestText, { minItems: 1, maxItems: MAX_MEMBERS - 1 })),
   /** The rendered template, tokenized; at least one. */
   inputIds: Type.Array(Id, { minItems: 1 }),
+  /**
+   * So many first ids are the same for every input of the task, and run once for all: they are always a run of their own,
+   * so that the answer is the same to the bit whether that has happened or not. Fewer than there are; not for the bare base.
+   */
+  fixedTokens: Type.Optional(Type.Integer({ minimum: 1 })),
   work: Type.Union([
     /** Softmax over the label rows of the prompt's artifact, at the last position. */
     Type.Object({ kind: Type.Literal('classify') }, { additionalProperties: false }),
@@ -115,7 +120,7 @@ export interface StatusReport extends ServiceStatus {
 
 /** Of the prompts in memory. Totals count since the start of the process. */
 export interface PromptCounts {
-  /** Compiled ones, and their bytes. */
+  /** Compiled ones, with and without fixed tokens of a template behind them, and their bytes. */
   readonly promptsCached: number
   readonly promptCacheBytes: number
   /** Those whose embeddings are kept to compile them again, and their bytes. */
@@ -130,12 +135,16 @@ export interface PromptCounts {
   readonly promptCompilesTotal: number
   /** Virtual tokens that went through the model. */
   readonly promptTokensPrefilledTotal: number
+  /** Fixed tokens of templates that went through the model, and those of inputs that did not because others had. */
+  readonly fixedTokensPrefilledTotal: number
+  readonly fixedTokensReusedTotal: number
 }
 
 /** Before the first prompt. */
 export const NO_PROMPTS: PromptCounts = {
   promptsCached: 0, promptCacheBytes: 0, promptEmbeddings: 0, promptEmbeddingBytes: 0, promptHitsTotal: 0, promptMissesTotal: 0,
-  promptEmbeddingHitsTotal: 0, promptEmbeddingMissesTotal: 0, promptCompilesTotal: 0, promptTokensPrefilledTotal: 0
+  promptEmbeddingHitsTotal: 0, promptEmbeddingMissesTotal: 0, promptCompilesTotal: 0, promptTokensPrefilledTotal: 0,
+  fixedTokensPrefilledTotal: 0, fixedTokensReusedTotal: 0
 }
 
 export interface ServiceStatus extends PromptCounts {

@@ -52,6 +52,11 @@ export interface Rearrangement {
   readonly start: number
 }
 
+/** Tokens of an input that the prefix in front of it does not have. */
+export function toRun (inputIds: readonly number[], prompt: CompiledPrompt | null): number {
+  return inputIds.length - (prompt?.fixedTokens ?? 0)
+}
+
 /** The next `tokens` ids of an input of which `remaining` have not been run. */
 export function nextOf (inputIds: readonly number[], remaining: number, tokens: number): readonly number[] {
   const start = inputIds.length - remaining

@@ -4,7 +4,7 @@ import { labelScores, softmax } from './classify.js'
 import type { CompiledPrompt } from './compiled-prompt.js'
 import { PenalisedTokens } from './penalties.js'
 import type { SequenceEvent, SequenceRequest, Timing } from './protocol.js'
-import { nextOf, type Row, timingOf } from './row.js'
+import { nextOf, type Row, timingOf, toRun } from './row.js'
 import { chooseToken, logProbabilities } from './sampler.js'
 
 export interface SequenceOptions {
@@ -46,7 +46,7 @@ export class Sequence implements Row {
     this.#options = options
     this.arrival = options.arrival
     this.tenant = options.request.tenant
-    this.remaining = options.request.inputIds.length
+    this.remaining = toRun(options.request.inputIds, options.prompt)
     const { work, inputIds } = options.request
     this.#stopTokens = new Set(work.kind === 'generate' ? work.stopTokenIds : [])
     this.#penalised = work.kind === 'generate' && work.penalties !== undefined ? new PenalisedTokens(work.penalties, inputIds, options.maxTokens) : null

@@ -44,7 +44,7 @@ export class InferenceService {
    * @throws ServiceError `saturated`, `inference_unavailable`, `invalid_request`, `context_too_long`, or what loading the prompt says
    */
   async submit (request: SequenceRequest, signal: AbortSignal, emit: (event: SequenceEvent) => void): Promise<void> {
-    const { loop, prompts, logger } = this.#options
+    const { loop, logger } = this.#options
     const arrivedAt = performance.now()
     if (this.#stopping) throw new ServiceError('inference_unavailable', 'the inference process is stopping', { retryAfter: 2 })
     this.#check(request)
@@ -57,7 +57,7 @@ export class InferenceService {
       if (--this.#active === 0) this.#whenQuiet()
     }
     try {
-      pinned = await prompts.acquireAll(request.prompt === null ? [] : [request.prompt, ...request.ensemble ?? []], arrival)
+      pinned = await this.#prefixesOf(request, arrival)
       signal.throwIfAborted()
       const values = pinned.map(({ value }) => value)
       const maxTokens = this.#roomFor(request, values)
@@ -124,11 +124,21 @@ export class InferenceService {
     return newEnsemble({ ...options, prompts, choices: work.kind === 'classify' ? prompts[0]!.labels!.length / hiddenSize : vocabSize })
   }
 
+  async #prefixesOf (request: SequenceRequest, arrival: number): Promise<PinnedPrompt[]> {
+    const { prompt, ensemble = [], inputIds, fixedTokens } = request
+    if (prompt === null) return []
+    const fixed = fixedTokens === undefined ? null : { ids: inputIds.slice(0, fixedTokens), check: (compiled: CompiledPrompt) => { this.#roomFor(request, [compiled]) } }
+    return await this.#options.prompts.acquireAll([prompt, ...ensemble], fixed, arrival)
+  }
+
   #check (request: SequenceRequest): void {
-    const { inputIds, prompt, work } = request
+    const { inputIds, fixedTokens = 0, prompt, work } = request
     const { vocabSize } = this.#options.manifest.config
     const unknown = inputIds.find(id => id >= vocabSize)
     if (unknown !== undefined) throw new ServiceError('invalid_request', `token id ${unknown}, this base has ${vocabSize}`, { param: 'inputIds' })
+    if (fixedTokens >= inputIds.length) throw new ServiceError('invalid_request', `${fixedTokens} fixed tokens of ${inputIds.length}: one at least must be left to run`, { param: 'fixedTokens' })
+    // Nobody's own: from the time of an answer another tenant could tell what was asked.
+    if (fixedTokens > 0 && prompt === null) throw new ServiceError('invalid_request', 'the bare base has no template', { param: 'fixedTokens' })
     if (work.kind === 'beams') this.#checkBeams(work)
     if (membersOf(request) > 1) this.#checkEnsemble(request)
     if (prompt === null && work.kind === 'classify') throw new ServiceError('invalid_request', 'the bare base has no labels', { param: 'work/kind' })

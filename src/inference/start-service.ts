@@ -64,7 +64,8 @@ export async function startService (base: Base, artifacts: Pick<ArtifactStore, '
     compiledBytes: settings.promptCacheBytes, embeddingBytes: settings.promptEmbeddingBytes,
     prefixBytes: virtualTokens => prefixLength(engine.arena.shape, virtualTokens) * Float32Array.BYTES_PER_ELEMENT,
     load: digest => loader.load(digest),
-    compile: (embeddings, arrival) => loop.compile(embeddings, arrival)
+    compile: (embeddings, arrival) => loop.compile(embeddings, arrival),
+    extend: (prompt, ids, arrival) => loop.extend(prompt, ids, arrival)
   })
   const service = new InferenceService({ manifest, format, engine: engine.kind, maxContext, loop, prompts, logger })
   const shrinking = setInterval(() => {

@@ -1,13 +1,19 @@
 /** A step of the schedule in the engine's numbers. */
+import type { CompiledPrompt } from './compiled-prompt.js'
 import type { StepInput } from './engine/engine.js'
 import type { Row } from './row.js'
 import type { Schedulable, Step } from './scheduler.js'
 
 export type WorkStep = Exclude<Step<Row, Compilation>, { kind: 'idle' }>
 
-/** A prompt that is being compiled. */
+/** A prefix that is being compiled. */
 export interface Compilation extends Schedulable {
-  readonly embeddings: Float32Array
+  /** What stands in front of `ids`. */
+  readonly prompt: CompiledPrompt | null
+  /** Vocabulary size + j: row j of `softTable`. */
+  readonly ids: readonly number[]
+  /** [N, hidden], in the graph's residual space. */
+  readonly softTable?: Float32Array
   /** Positions of the scratch slot that are filled. */
   length: number
   readonly done: (prefix: Float32Array) => void
@@ -15,14 +21,14 @@ export interface Compilation extends Schedulable {
 }
 
 /** Those in the step grow by the positions it fills. @param slots of sequences; the scratch slot is behind them */
-export function inputOf (step: WorkStep, running: readonly Row[], { slots, vocabSize }: { readonly slots: number, readonly vocabSize: number }): StepInput {
+export function inputOf (step: WorkStep, running: readonly Row[], slots: number): StepInput {
   switch (step.kind) {
     case 'compile': {
       const { item, tokens } = step
-      const start = item.length
+      const start = item.ids.length - item.remaining
       item.length += tokens
-      const ids = Array.from({ length: tokens }, (_, i) => vocabSize + start + i)
-      return { firstSlot: slots, rows: 1, ids, lengths: [item.length], hiddenRows: [], logitRows: [], softTable: item.embeddings }
+      const { softTable } = item
+      return { firstSlot: slots, rows: 1, ids: item.ids.slice(start, start + tokens), lengths: [item.length], hiddenRows: [], logitRows: [], ...(softTable === undefined ? {} : { softTable }) }
     }
     case 'prefill': {
       const { item, slot, tokens } = step

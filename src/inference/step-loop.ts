@@ -3,6 +3,7 @@
  * numbers, hands each row's result to its sequence. Holds no policy.
  */
 import { ServiceError } from '../errors.js'
+import { type CompiledPrompt, positionsOf } from './compiled-prompt.js'
 import type { Engine, StepOutput } from './engine/engine.js'
 import type { Rearrangement, Row, Succession } from './row.js'
 import { begin, complete, drop, enqueue, follow, type Move, newSchedule, nextStep, remove, type Schedule, widen } from './scheduler.js'
@@ -62,10 +63,23 @@ export class StepLoop {
    * @returns their keys and values, [layers, k|v, KH, P, D]
    */
   compile (embeddings: Float32Array, arrival: number): Promise<Float32Array> {
+    const { hiddenSize, vocabSize } = this.#options
+    const ids = Array.from({ length: embeddings.length / hiddenSize }, (_, row) => vocabSize + row)
+    return this.#compile({ prompt: null, ids, softTable: embeddings }, arrival)
+  }
+
+  /**
+   * As `compile`, token ids behind a compiled prompt; together they fit a slot.
+   * @returns keys and values of both, [layers, k|v, KH, P + F, D]
+   */
+  extend (prompt: CompiledPrompt, ids: readonly number[], arrival: number): Promise<Float32Array> {
+    return this.#compile({ prompt, ids }, arrival)
+  }
+
+  #compile (source: Pick<Compilation, 'prompt' | 'ids' | 'softTable'>, arrival: number): Promise<Float32Array> {
     return new Promise((resolve, reject) => {
-      const remaining = embeddings.length / this.#options.hiddenSize
       const tenant = this.schedule.loading.get(arrival) ?? ''
-      enqueue(this.schedule, this.schedule.compilations, { arrival, tenant, remaining, passed: 0, rowsToCome: 0, inputsToCome: 0, embeddings, length: 0, done: resolve, failed: reject })
+      enqueue(this.schedule, this.schedule.compilations, { ...source, arrival, tenant, remaining: source.ids.length, passed: 0, rowsToCome: 0, inputsToCome: 0, length: 0, done: resolve, failed: reject })
       this.#wake()
     })
   }
@@ -116,8 +130,9 @@ export class StepLoop {
       this.#slotsUsed = Math.max(this.#slotsUsed, this.schedule.rows.length)
       this.#slotsGrown = Math.max(this.#slotsGrown, this.#slotsUsed)
       if (step.kind === 'prefill' && step.item.startedAt === null) this.#start(step.item, step.slot)
+      if (step.kind === 'compile' && step.item.length === 0) this.#place(step.item, this.#options.slots)
       try {
-        const output = await this.#options.engine.step(inputOf(step, this.schedule.rows, this.#options))
+        const output = await this.#options.engine.step(inputOf(step, this.schedule.rows, this.#options.slots))
         this.stepsTotal++
         complete(this.schedule, step)
         this.#deliver(step, output)
@@ -129,9 +144,14 @@ export class StepLoop {
 
   #start (sequence: Row, slot: number): void {
     sequence.startedAt = performance.now()
-    if (sequence.prompt === null) return
-    this.#options.engine.arena.write(slot, sequence.prompt.prefix, sequence.prompt.virtualTokens)
-    sequence.length = sequence.prompt.virtualTokens
+    this.#place(sequence, slot)
+  }
+
+  /** Its prefix into its slot. */
+  #place (item: Row | Compilation, slot: number): void {
+    if (item.prompt === null) return
+    item.length = positionsOf(item.prompt)
+    this.#options.engine.arena.write(slot, item.prompt.prefix, item.length)
   }
 
   #deliver (step: WorkStep, { hidden, logits }: StepOutput): void {

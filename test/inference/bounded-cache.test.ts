@@ -30,6 +30,19 @@ suite('bounded cache', () => {
     assert.deepEqual([cache.size, cache.bytes], [1, 40])
   })
 
+  test('values of less right have half of the bytes, and push out each other alone while there is room', () => {
+    const cache = new BoundedCache<number>(100, bytes => bytes, bytes => bytes % 2 === 1)
+    cache.add(A, 40).release()
+    const inUse = cache.add(B, 31)
+    cache.add(C, 29).release()
+    assert.deepEqual([cache.has(A), cache.has(B), cache.has(C)], [true, true, false])
+    inUse.release()
+    cache.add(C, 29).release()
+    assert.deepEqual([cache.has(A), cache.has(B), cache.has(C), cache.bytes], [true, false, true, 69])
+    cache.add(B, 60).release()
+    assert.deepEqual([cache.has(A), cache.has(B), cache.has(C), cache.bytes], [false, true, true, 89])
+  })
+
   test('a value larger than the cache is handed out and not kept, and pushes out no value in use', () => {
     const cache = new BoundedCache<number>(20, bytes => bytes)
     const small = cache.add(A, 10)

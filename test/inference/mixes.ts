@@ -16,6 +16,8 @@ const STRIDE = 7
 const BARE_EVERY = 17
 const BEAMS_EVERY = 11
 const ENSEMBLE_EVERY = 13
+const FIXED_EVERY = 5
+const MAX_FIXED = 12
 const PENALTIES = [{ repetition: 1.3, presence: 0, frequency: 0 }, { repetition: 1, presence: 0.5, frequency: 0.7 }, { repetition: 0.8, presence: -1, frequency: 0.1 }, { repetition: 2, presence: 1, frequency: 2 }]
 
 export interface PublishedTask { readonly digest: Digest, readonly classifies: boolean }
@@ -46,20 +48,27 @@ export interface RequestOptions {
   readonly stopTokenIds: () => number[]
 }
 
-/** Requests to the tasks in turn: classification, and generation in rounds greedy and sampled, with log-probabilities and penalties and without, some by beams; some to ensembles, some to the bare base. */
-export function requestsTo (tasks: readonly PublishedTask[], count: number, { input, maxTokens, stopTokenIds }: RequestOptions): SequenceRequest[] {
+/** Requests to the tasks in turn: classification, and generation in rounds greedy and sampled, with log-probabilities and penalties and without, some by beams; some to ensembles, some to the bare base; some with fixed tokens in front. */
+export function requestsTo (tasks: readonly PublishedTask[], count: number, options: RequestOptions): SequenceRequest[] {
   return Array.from({ length: count }, (_, index) => {
-    const task = tasks[index % tasks.length]!
-    const prompt = index % BARE_EVERY === BARE_EVERY - 1 ? null : task.digest
-    const alike = tasks.filter(({ classifies, digest }) => classifies === task.classifies && digest !== task.digest).map(({ digest }) => digest)
-    const together = (request: SequenceRequest): SequenceRequest => prompt !== null && index % ENSEMBLE_EVERY < 2 ? ensemble(request, alike.slice(index % 3, index % 3 + 1 + index % 4)) : request
-    if (task.classifies && prompt !== null) return together(classification(input(index), prompt))
-    if (index % BEAMS_EVERY === BEAMS_EVERY - 1) return beamSearch(input(index), { prompt, maxTokens: maxTokens(), stopTokenIds: stopTokenIds(), beams: 2 + index % 3, answers: 2 })
-    const greedy = Math.floor(index / tasks.length) % 2 === 0
-    const sampling = greedy ? {} : { temperature: 0.9, topK: index % 2 === 0 ? 40 : 0, topP: 0.95, seed: index, sample: index % 3 }
-    const penalties = index % 3 === 0 ? { penalties: PENALTIES[index % PENALTIES.length]! } : {}
-    return together(generate(input(index), { prompt, maxTokens: maxTokens(), stopTokenIds: stopTokenIds(), sampling, ...penalties, logprobs: index % 4 === 0 ? 3 : null }))
+    const request = requestTo(tasks, index, options)
+    if (request.prompt === null || index % FIXED_EVERY !== 0) return request
+    const fixed = Array.from({ length: 1 + index % MAX_FIXED }, (__, place) => 3 + 5 * place)
+    return { ...request, inputIds: [...fixed, ...request.inputIds], fixedTokens: fixed.length }
   })
+}
+
+function requestTo (tasks: readonly PublishedTask[], index: number, { input, maxTokens, stopTokenIds }: RequestOptions): SequenceRequest {
+  const task = tasks[index % tasks.length]!
+  const prompt = index % BARE_EVERY === BARE_EVERY - 1 ? null : task.digest
+  const alike = tasks.filter(({ classifies, digest }) => classifies === task.classifies && digest !== task.digest).map(({ digest }) => digest)
+  const together = (request: SequenceRequest): SequenceRequest => prompt !== null && index % ENSEMBLE_EVERY < 2 ? ensemble(request, alike.slice(index % 3, index % 3 + 1 + index % 4)) : request
+  if (task.classifies && prompt !== null) return together(classification(input(index), prompt))
+  if (index % BEAMS_EVERY === BEAMS_EVERY - 1) return beamSearch(input(index), { prompt, maxTokens: maxTokens(), stopTokenIds: stopTokenIds(), beams: 2 + index % 3, answers: 2 })
+  const greedy = Math.floor(index / tasks.length) % 2 === 0
+  const sampling = greedy ? {} : { temperature: 0.9, topK: index % 2 === 0 ? 40 : 0, topP: 0.95, seed: index, sample: index % 3 }
+  const penalties = index % 3 === 0 ? { penalties: PENALTIES[index % PENALTIES.length]! } : {}
+  return together(generate(input(index), { prompt, maxTokens: maxTokens(), stopTokenIds: stopTokenIds(), sampling, ...penalties, logprobs: index % 4 === 0 ? 3 : null }))
 }
 
 /** Random whole number from 0 to under `limit`. */

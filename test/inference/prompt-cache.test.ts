@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import { suite, test } from 'node:test'
 import { type Digest, digestOf } from '../../src/digest.js'
 import { bytesOfCompiled, bytesOfEmbeddings } from '../../src/inference/compiled-prompt.js'
-import { PromptCache } from '../../src/inference/prompt-cache.js'
+import { type PinnedPrompt, PromptCache } from '../../src/inference/prompt-cache.js'
 
 /** Numbers of each virtual token. */
 const WIDTH = 4
@@ -11,7 +11,7 @@ const PREFIX_WIDTH = 80
 const TOKENS = 3
 
 const name = (text: string): Digest => digestOf(text)
-const of = (digest: Digest) => ({ digest, virtualTokens: TOKENS, labels: null })
+const of = (digest: Digest) => ({ digest, virtualTokens: TOKENS, fixedTokens: 0, labels: null })
 const compiledBytes = bytesOfCompiled({ ...of(name('any')), prefix: new Float32Array(TOKENS * PREFIX_WIDTH) })
 const embeddingBytes = bytesOfEmbeddings({ ...of(name('any')), embeddings: new Float32Array(TOKENS * WIDTH) })
 
@@ -21,6 +21,7 @@ interface Room { readonly compiled: number, readonly embeddings: number }
 function counted (room: Room, method: 'prompt-tuning' | 'prefix-tuning' = 'prompt-tuning') {
   const loads: Digest[] = []
   const compiles: number[] = []
+  const extensions: Array<{ digest: Digest, ids: readonly number[], arrival: number }> = []
   const cache = new PromptCache({
     compiledBytes: room.compiled * compiledBytes,
     embeddingBytes: room.embeddings * embeddingBytes,
@@ -32,9 +33,17 @@ function counted (room: Room, method: 'prompt-tuning' | 'prefix-tuning' = 'promp
     compile: async (embeddings, arrival) => {
       compiles.push(arrival)
       return new Float32Array(embeddings.length / WIDTH * PREFIX_WIDTH)
+    },
+    extend: async ({ digest, virtualTokens }, ids, arrival) => {
+      extensions.push({ digest, ids, arrival })
+      return new Float32Array((virtualTokens + ids.length) * PREFIX_WIDTH)
     }
   })
-  return { cache, loads, compiles, use: async (text: string, arrival = 0) => { (await cache.acquire(name(text), arrival)).release() } }
+  return {
+    cache, loads, compiles, extensions,
+    use: async (text: string, arrival = 0) => { (await cache.acquire(name(text), arrival)).release() },
+    useWith: async (text: string, ids: readonly number[]) => { (await cache.acquireWith(name(text), { ids, check: () => {} }, 0)).release() }
+  }
 }
 
 suite('prompt cache', () => {
@@ -48,7 +57,7 @@ suite('prompt cache', () => {
     assert.deepEqual(cache.counts, {
       promptsCached: 1, promptCacheBytes: compiledBytes, promptEmbeddings: 1, promptEmbeddingBytes: embeddingBytes,
       promptHitsTotal: 1, promptMissesTotal: 3, promptEmbeddingHitsTotal: 0, promptEmbeddingMissesTotal: 1,
-      promptCompilesTotal: 1, promptTokensPrefilledTotal: TOKENS
+      promptCompilesTotal: 1, promptTokensPrefilledTotal: TOKENS, fixedTokensPrefilledTotal: 0, fixedTokensReusedTotal: 0
     })
   })
 
@@ -93,12 +102,58 @@ suite('prompt cache', () => {
     assert.equal(loads.length, 1)
   })
 
+  test('fixed tokens run behind a prompt once for all who ask at the same time, in the turn of the first, and not again', async () => {
+    const { cache, compiles, extensions } = counted({ compiled: 4, embeddings: 1 })
+    const pinned = await Promise.all([7, 8, 9].map(arrival => cache.acquireWith(name('a'), { ids: [1, 2], check: () => {} }, arrival)))
+    await cache.acquireWith(name('a'), { ids: [1, 2], check: () => assert.fail('it is there') }, 10)
+    const [{ value }] = pinned as [PinnedPrompt]
+    assert.equal(new Set(pinned.map(one => one.value)).size, 1)
+    assert.deepEqual([value.virtualTokens, value.fixedTokens, value.prefix.length], [TOKENS, 2, (TOKENS + 2) * PREFIX_WIDTH])
+    assert.deepEqual([compiles, extensions], [[7], [{ digest: name('a'), ids: [1, 2], arrival: 7 }]])
+    const { promptsCached, promptHitsTotal, promptMissesTotal, fixedTokensPrefilledTotal, fixedTokensReusedTotal } = cache.counts
+    assert.deepEqual({ promptsCached, promptHitsTotal, promptMissesTotal, fixedTokensPrefilledTotal, fixedTokensReusedTotal }, {
+      promptsCached: 2, promptHitsTotal: 1, promptMissesTotal: 3, fixedTokensPrefilledTotal: 2, fixedTokensReusedTotal: 3 * 2
+    })
+  })
+
+  test('one prefix for each prompt and beginning', async () => {
+    const { compiles, extensions, useWith } = counted({ compiled: 100, embeddings: 2 })
+    const beginnings = [[1, 2], [1, 2, 3], [12], [1, 3]]
+    for (let round = 0; round < 2; round++) for (const text of ['a', 'b']) for (const ids of beginnings) await useWith(text, ids)
+    assert.equal(compiles.length, 2)
+    assert.deepEqual(extensions.map(({ digest, ids }) => [digest, ids]), ['a', 'b'].flatMap(text => beginnings.map(ids => [name(text), ids])))
+  })
+
+  test('what a check says of the prompt comes before the run', async () => {
+    const { cache, extensions, useWith } = counted({ compiled: 4, embeddings: 1 })
+    await assert.rejects(cache.acquireWith(name('a'), { ids: [1], check: ({ virtualTokens }) => { throw new Error(`behind ${virtualTokens}`) } }, 0), /behind 3/)
+    assert.deepEqual(extensions, [])
+    await useWith('a', [1])
+    assert.equal(extensions.length, 1)
+  })
+
+  test('a thousand beginnings leave half of the tier to prompts alone', async () => {
+    const { cache, compiles, extensions, use, useWith } = counted({ compiled: 20, embeddings: 30 })
+    const others = Array.from({ length: 9 }, (_, index) => `other ${index}`)
+    for (const text of others) await use(text)
+    for (let id = 0; id < 1000; id++) await useWith('a', [id])
+    assert.equal(extensions.length, 1000)
+    assert.equal(compiles.length, others.length + 1)
+    for (const text of [...others, 'a']) await use(text)
+    assert.equal(compiles.length, others.length + 1)
+    assert.ok(cache.counts.promptCacheBytes <= 20 * compiledBytes)
+    // The last ones are there.
+    await useWith('a', [999])
+    assert.equal(extensions.length, 1000)
+  })
+
   test('a prompt of which a compilation failed is tried again, from its embeddings', async () => {
     let attempts = 0
     let loads = 0
     const cache = new PromptCache({
       compiledBytes: 1e6, embeddingBytes: 1e6, prefixBytes: () => 0,
       load: async digest => { loads++; return { ...of(digest), embeddings: new Float32Array(TOKENS * WIDTH) } },
+      extend: async () => assert.fail('nothing is fixed'),
       compile: async () => {
         if (++attempts === 1) throw new Error('out of memory')
         return new Float32Array(TOKENS * PREFIX_WIDTH)

@@ -4,7 +4,7 @@ import type { ApiServices } from '../services.js'
 import { mostVirtualTokens, type PromptedModel } from './prompted-model.js'
 
 /** Longer texts are tokenized off the event loop. */
-const SHORT_TEXT_BYTES = 4096
+export const SHORT_TEXT_BYTES = 4096
 /** No tokenizer packs more text than this into a position, on average over a context; a longer text is not even tokenized. */
 const MAX_BYTES_PER_POSITION = 16
 

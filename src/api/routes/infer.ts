@@ -8,6 +8,7 @@ import type { Application } from '../application.js'
 import { tenantOf } from '../auth.js'
 import { asServiceError, errorObject, STATUS } from '../errors.js'
 import { hangUpSignal } from '../hang-up.js'
+import { FixedBeginnings } from '../infer/fixed-beginnings.js'
 import { classificationWork, generationWork, type InferRequest, InferRequestSchema, samplesOf, stopStringsOf, type Work } from '../infer/infer-request.js'
 import { inOrder } from '../infer/in-order.js'
 import { asTextInput, inputIds } from '../infer/input-ids.js'
@@ -37,6 +38,7 @@ interface Call {
 
 export function inferRoutes (app: Application, services: ApiServices, metrics: Metrics): void {
   const { registry, inference, base, tokenizer, limits } = services
+  const beginnings = new FixedBeginnings(services)
 
   app.post('/v1/tasks/:task/infer', {
     config: { scopes: ['infer'] },
@@ -66,7 +68,8 @@ export function inferRoutes (app: Application, services: ApiServices, metrics: M
   async function sequence ({ request, model, options, work }: Call, input: unknown, param: string, id: string): Promise<SequenceRequest> {
     const ids = await inputIds(services, model, asTextInput(input, param), { chat: options.chat === true, param })
     const [prompt = null, ...ensemble] = model.versions.map(({ digest }) => digest)
-    const wanted: SequenceRequest = { id, tenant: tenantOf(request), prompt, ...(ensemble.length === 0 ? {} : { ensemble }), inputIds: ids, work }
+    const fixedTokens = model.spec === null ? 0 : await beginnings.tokensOf(model.spec.template, ids)
+    const wanted: SequenceRequest = { id, tenant: tenantOf(request), prompt, ...(ensemble.length === 0 ? {} : { ensemble }), inputIds: ids, ...(fixedTokens === 0 ? {} : { fixedTokens }), work }
     metrics.observeTokens('prompt', ids.length * samplesOf(options) * membersOf(wanted))
     return wanted
   }

@@ -53,6 +53,21 @@ suite('POST /v1/tasks/{task}/infer', () => {
     assert.deepEqual(bed.inference.requests.at(-1)?.inputIds, byteTokenizer.encode('a?b:'))
   })
 
+  test('tells how many first tokens are those of the template, the same for each input and each kind of task', async () => {
+    await caller.post('/v1/tasks', { name: 'instructed', kind: 'classification', labels: ['yes', 'no'], template: 'Is it so? {input}:' })
+    await caller.post('/v1/tasks', { name: 'told', kind: 'generation', template: 'Say more: {input}>' })
+    for (const task of ['instructed', 'told']) await bed.publish(caller.tenant, task)
+    const { body } = await ask('instructed', { inputs: ['a', 'bc'] })
+    assert.deepEqual(bed.inference.requests.map(({ inputIds, fixedTokens }) => [inputIds, fixedTokens]), ['a', 'bc'].map(input => [byteTokenizer.encode(`Is it so? ${input}:`), 'Is it so? '.length]))
+    assert.equal(body.usage.prompt_tokens, 12 + 13)
+    bed.inference.script = says('x')
+    bed.inference.requests.length = 0
+    await ask('told', { input: 'a', n: 2, temperature: 1 })
+    await ask('told', { input: 'a', num_beams: 2 })
+    await ask(base.name, { input: 'Say more: a' })
+    assert.deepEqual(bed.inference.requests.map(({ fixedTokens }) => fixedTokens), [10, 10, 10, undefined])
+  })
+
   test('generates text with the options that were asked for', async () => {
     bed.inference.script = says('grüße 😀', { virtualTokens: 16 })
     const answer = await ask('writer', { input: 'a', max_tokens: 40, temperature: 0.5, top_p: 0.9, top_k: 5, min_p: 0.1, seed: 7, stop: ['x'] })
