@@ -1,9 +1,10 @@
 import { logSumExp } from './log-sum-exp.js'
 
 /**
- * The vote of an ensemble (Lester et al., "The Power of Scale for Parameter-Efficient Prompt Tuning", EMNLP 2021, section
- * 6, has prompts of one model vote): the mean of the log-probabilities that each member gives, which is the logarithm of
- * their geometric mean but for a constant. In float64 and in the order of the members: the same scores give the same bits.
+ * The vote of an ensemble: the mean of the log-probabilities that each member gives, the logarithm of the geometric mean of
+ * their probabilities. (Lester et al., "The Power of Scale for Parameter-Efficient Prompt Tuning", EMNLP 2021, section 6,
+ * let the prompts of one model vote by majority, which leaves ties and says nothing of tokens.) In float64 and in the order
+ * of the members: the same scores give the same bits.
  */
 export class MeanLogProbabilities {
   readonly #sums: Float64Array

@@ -63,7 +63,10 @@ export const SequenceRequestSchema = Type.Object({
   tenant: Type.String(),
   /** Digest of the artifact whose prompt stands in front; null: the bare base. */
   prompt: Type.Union([DigestText, Type.Null()]),
-  /** Prompts that answer together with `prompt`, by the mean of the log-probabilities, added up in this order; absent: none. */
+  /**
+   * Prompts that answer together with `prompt`, by the mean of the log-probabilities, added up in this order; absent: none.
+   * The process is chosen by `prompt` alone, so that all requests to one ensemble find the others warm there too.
+   */
   ensemble: Type.Optional(Type.Array(DigestText, { minItems: 1, maxItems: MAX_MEMBERS - 1 })),
   /** The rendered template, tokenized; at least one. */
   inputIds: Type.Array(Id, { minItems: 1 }),

@@ -10,7 +10,7 @@ import { chooseToken } from '../../src/inference/sampler.js'
 import type { Base } from '../../src/model/base.js'
 import { seededNumbers } from '../support/numbers.js'
 import { tinyBase } from './tiny-base.js'
-import { classification, collect, ensemble, generate, promptFiles, submit, type TestService, tinyService, tokenIds, untimed } from './tiny-service.js'
+import { classification, collect, ensemble, failingEngine, generate, promptFiles, submit, type TestService, tinyService, tokenIds, untimed } from './tiny-service.js'
 
 const LABELS = [5, 9, 200]
 /** What a prompt of such numbers does to the attention is not finite. */
@@ -169,6 +169,28 @@ suite('ensembles in the engine', () => {
       while (service.service.status().running < 3) await turn()
       await service.stop(0)
       assert.deepEqual((await cutOff.done).filter(event => event.type !== 'token').map(event => event.type), ['failed'])
+    } finally {
+      await service.stop(0)
+      await dispose()
+    }
+  })
+
+  test('a step that fails, whichever it is, ends all members and nothing else', async () => {
+    const { base, dispose } = await tinyBase({})
+    let stepsLeft = Infinity
+    const service = await tinyService(base, { slots: 4 }, failingEngine(() => stepsLeft-- === 0))
+    try {
+      const [prompt, ...others] = publishMembers(service, base)
+      const request = ensemble(generate([1, 2, 3], { prompt, maxTokens: 3 }), others)
+      const whole = untimed(await collect(service, request))
+      // Three inputs, and two steps of three rows.
+      for (let steps = 0; steps < 5; steps++) {
+        stepsLeft = steps
+        const events = untimed(await collect(service, request))
+        assert.deepEqual(events, [...whole.slice(0, Math.max(0, steps - 2)), { type: 'failed', code: 'internal', message: 'the engine failed on this step' }], `${steps} steps`)
+        assert.equal(service.service.status().running, 0)
+      }
+      assert.deepEqual(untimed(await collect(service, request)), whole)
     } finally {
       await service.stop(0)
       await dispose()

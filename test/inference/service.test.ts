@@ -3,14 +3,12 @@ import { once } from 'node:events'
 import { after, before, suite, test } from 'node:test'
 import { digestOf, type Digest } from '../../src/digest.js'
 import { ServiceError, type ErrorCode } from '../../src/errors.js'
-import { CApiEngine } from '../../src/inference/engine/c-api.js'
-import type { Engine } from '../../src/inference/engine/engine.js'
 import { HeadRows } from '../../src/inference/head-rows.js'
 import type { SequenceEvent } from '../../src/inference/protocol.js'
 import { SERVING_FORMATS } from '../../src/model/base.js'
 import { seededNumbers } from '../support/numbers.js'
 import { tinyBase, type TestBase } from './tiny-base.js'
-import { classification, collect, generate, promptFiles, submit, tinyService, tokenIds, untimed } from './tiny-service.js'
+import { classification, collect, failingEngine, generate, promptFiles, submit, tinyService, tokenIds, untimed } from './tiny-service.js'
 
 const refused = (code: ErrorCode, message?: RegExp) => (error: unknown): boolean => {
   assert.ok(error instanceof ServiceError, String(error))
@@ -192,19 +190,11 @@ suite('inference service', () => {
 
   test('a step that fails inside ONNX Runtime fails its own sequences and nothing else', async () => {
     let fail = false
-    const service = await tinyService(tiny.base, { slots: 3 }, async options => {
-      const engine: Engine = await CApiEngine.open(options)
-      return {
-        kind: engine.kind,
-        arena: engine.arena,
-        step: async input => {
-          if (fail) { fail = false; throw new Error('ONNX Runtime: out of memory') }
-          return await engine.step(input)
-        },
-        giveBack: (from, to) => engine.giveBack(from, to),
-        close: async () => await engine.close()
-      }
-    })
+    const service = await tinyService(tiny.base, { slots: 3 }, failingEngine(() => {
+      const now = fail
+      fail = false
+      return now
+    }))
     try {
       const compiled = service.artifacts.put(promptFiles(tiny.base, { method: 'prompt-tuning', virtualTokens: 2, value: () => 0.2 }))
       fail = true

@@ -43,6 +43,23 @@ export async function tinyService (base: Base, settings: Partial<ServiceSettings
   return { artifacts, ...await startService(base, artifacts, { ...SETTINGS, ...settings }, pino({ level: 'silent' }), open) }
 }
 
+/** Of which a step fails as ONNX Runtime does. @param fails asked before each step */
+export function failingEngine (fails: () => boolean): (options: EngineOptions) => Promise<Engine> {
+  return async options => {
+    const engine: Engine = await CApiEngine.open(options)
+    return {
+      kind: engine.kind,
+      arena: engine.arena,
+      step: async input => {
+        if (fails()) throw new Error('ONNX Runtime: out of memory')
+        return await engine.step(input)
+      },
+      giveBack: (from, to) => engine.giveBack(from, to),
+      close: async () => await engine.close()
+    }
+  }
+}
+
 export interface PromptOptions {
   readonly method: Method
   readonly virtualTokens: number
