@@ -14,6 +14,9 @@ export const API_KEY = /^pf_[A-Za-z0-9_-]{43}$/
 /** 16 characters or more, as an HTTP header can carry them. */
 const PRINTABLE = '^[!-~][ -~]{14,}[!-~]$'
 
+/** Where neither KV_SLOTS nor a budget says how many. */
+export const DEFAULT_KV_SLOTS = 16
+
 /** Every setting of every process. All come from the environment; `.env.example` lists them and a test compares. */
 export const ConfigSchema = Type.Object({
   HOST: Type.String({ default: '127.0.0.1', description: 'address the api listens on, and the health port of every process' }),
@@ -34,10 +37,11 @@ export const ConfigSchema = Type.Object({
   INFERENCE_THREADS: Type.Integer({ default: 0, minimum: 0, maximum: 256, description: 'intra-op threads of the engine; 0: one for each core' }),
   TRAINING_THREADS: Type.Integer({ default: 0, minimum: 0, maximum: 256, description: 'intra-op threads of a training job; 0: one for each core' }),
   WORKERS: Type.Integer({ default: 1, minimum: 0, maximum: 64, description: 'worker processes that `start` runs' }),
-  KV_SLOTS: Type.Integer({ default: 16, minimum: 1, maximum: 512, description: 'sequences that decode at once' }),
+  INFERENCE_MEMORY_BYTES: Type.Optional(Type.Integer({ minimum: 1024 * 1024, description: 'what the inference process may take, weights and all; the three settings of memory that are absent get what the others leave; absent: no budget' })),
+  KV_SLOTS: Type.Optional(Type.Integer({ minimum: 1, maximum: 512, description: 'sequences that decode at once; absent: 16, or fewer within INFERENCE_MEMORY_BYTES' })),
   MAX_CONTEXT: Type.Integer({ default: 1024, minimum: 16, maximum: 131072, description: 'positions of a slot, prompt and answer together; capped by the base' }),
-  PROMPT_CACHE_BYTES: Type.Integer({ default: 512 * 1024 * 1024, minimum: 1024 * 1024, description: 'compiled prefixes kept in memory' }),
-  PROMPT_EMBEDDING_BYTES: Type.Integer({ default: 768 * 1024 * 1024, minimum: 1024 * 1024, description: 'embeddings kept in memory, from which prefixes that were evicted are compiled again' }),
+  PROMPT_CACHE_BYTES: Type.Optional(Type.Integer({ minimum: 1024 * 1024, description: 'compiled prefixes kept in memory; absent: 536870912, or a share of INFERENCE_MEMORY_BYTES' })),
+  PROMPT_EMBEDDING_BYTES: Type.Optional(Type.Integer({ minimum: 1024 * 1024, description: 'embeddings kept in memory, from which prefixes that were evicted are compiled again; absent: 805306368, or a share of INFERENCE_MEMORY_BYTES' })),
   MAX_QUEUE: Type.Integer({ default: 256, minimum: 0, description: 'requests that wait for a slot before 503; as many again in all of tenants that have few of them' }),
   MAX_FILE_BYTES: Type.Integer({ default: 100 * 1024 * 1024, minimum: 1024, description: 'largest JSONL upload' }),
   MAX_MICRO_BATCH_TOKENS: Type.Integer({ default: 2048, minimum: 16, maximum: 65536, description: 'largest micro_batch_tokens and max_length of a recipe; a worker takes about 2 MiB for each on the default base' }),

@@ -3,7 +3,7 @@ import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Logger } from 'pino'
-import { badConfig, type Config } from '../config.js'
+import { badConfig, type Config, DEFAULT_KV_SLOTS } from '../config.js'
 import { HOW_TO_MAKE_A_KEY, prepareRegistry } from '../first-start/prepare-registry.js'
 import { InferencePool } from '../inference/client-pool.js'
 import { replicaSource } from '../inference/client-replicas-source.js'
@@ -58,7 +58,7 @@ export async function runApi (config: Config): Promise<void> {
           maxContext: Math.min(config.MAX_CONTEXT, base.manifest.config.contextLength),
           maxFileBytes: config.MAX_FILE_BYTES,
           maxMicroBatchTokens: config.MAX_MICRO_BATCH_TOKENS,
-          itemsAtOnce: config.KV_SLOTS
+          itemsAtOnce: config.KV_SLOTS ?? DEFAULT_KV_SLOTS
         },
         metrics: lifecycle.metrics,
         stopping: lifecycle.signal,

@@ -1,10 +1,10 @@
 /** The inference process: one base, one serving graph, one socket. Everything else it needs arrives by request. */
 import { randomUUID } from 'node:crypto'
 import { once } from 'node:events'
-import { mkdir, rm } from 'node:fs/promises'
+import { mkdir, rm, stat } from 'node:fs/promises'
 import { type AddressInfo, connect } from 'node:net'
 import { availableParallelism } from 'node:os'
-import { dirname } from 'node:path'
+import { dirname, join } from 'node:path'
 import type { Server } from 'node:http'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Redis } from 'ioredis'
@@ -12,13 +12,14 @@ import type { Logger } from 'pino'
 import type { Config } from '../config.js'
 import { ServiceError } from '../errors.js'
 import { runProcess } from '../lifecycle/run-process.js'
-import type { Base } from '../model/base.js'
+import { type Base, BASE_FILES } from '../model/base.js'
 import { basePlace, openCurrentBase } from '../model/current-base.js'
 import { openRedis, redisPlace } from '../registry/redis-connection.js'
 import { openStores, storePlace } from '../registry/store/open-stores.js'
 import { advertisedUrl, type InferenceAddress, listenAddress } from './client-address.js'
 import { measureReplicas } from './client-metrics.js'
 import { openEngine } from './engine/open-engine.js'
+import { type MemoryPlan, type MemoryWishes, planMemory } from './memory-plan.js'
 import { NO_PROMPTS } from './protocol.js'
 import { followPublishedVersions } from './published-versions.js'
 import { Registration } from './registration.js'
@@ -40,14 +41,16 @@ export async function runInference (config: Config): Promise<void> {
     const base = await lifecycle.waitFor(basePlace(config), () => openCurrentBase(config))
     const { artifacts } = await lifecycle.waitFor(storePlace(config), () => openStores(config))
     const redis = redisUrl === undefined ? null : await lifecycle.waitFor(redisPlace(redisUrl), () => openRedis(redisUrl, 'fail', () => {}, 0))
-    let backend: Backend = starting(base, config)
+    const plan = planMemory(base.manifest.config, positionsOf(base, config), await weightBytes(base, config), wishesOf(config))
+    let backend: Backend = starting(base, config, plan)
     const server = createInferenceServer(() => backend, { id, secret }, logger)
     try {
       const address = await listen(server, wanted)
       logger.info({ ...address, id }, 'inference process listens')
-      const running = await lifecycle.waitFor('the serving graph', () => startService(base, artifacts, settingsOf(config), logger, options => openEngine(options, reason => {
+      const running = await lifecycle.waitFor('the serving graph', () => startService(base, artifacts, settingsOf(config, plan), logger, options => openEngine(options, reason => {
         logger.warn({ err: reason }, 'ONNX Runtime cannot be called directly: the slow engine runs')
       })))
+      logger.info({ engine: running.engine.kind, ...plan }, 'memory at most')
       backend = running.service
       measureReplicas(lifecycle.metrics, () => [{ status: running.service.status() }])
       const registration = redis === null ? null : register(redis, id, config, address, logger)
@@ -75,11 +78,27 @@ function register (redis: Redis, id: string, config: Config, address: InferenceA
   })
 }
 
-function settingsOf (config: Config): ServiceSettings {
+function settingsOf (config: Config, { slots, promptCacheBytes, promptEmbeddingBytes }: MemoryPlan): ServiceSettings {
   return {
-    format: config.SERVING_GRAPH, slots: config.KV_SLOTS, maxContext: config.MAX_CONTEXT, maxWaiting: config.MAX_QUEUE,
-    promptCacheBytes: config.PROMPT_CACHE_BYTES, promptEmbeddingBytes: config.PROMPT_EMBEDDING_BYTES, threads: config.INFERENCE_THREADS || availableParallelism()
+    format: config.SERVING_GRAPH, slots, maxContext: config.MAX_CONTEXT, maxWaiting: config.MAX_QUEUE,
+    promptCacheBytes, promptEmbeddingBytes, threads: config.INFERENCE_THREADS || availableParallelism()
   }
+}
+
+function wishesOf (config: Config): MemoryWishes {
+  return { budget: config.INFERENCE_MEMORY_BYTES, slots: config.KV_SLOTS, promptCacheBytes: config.PROMPT_CACHE_BYTES, promptEmbeddingBytes: config.PROMPT_EMBEDDING_BYTES }
+}
+
+/** T: positions of a slot. */
+function positionsOf ({ manifest }: Base, config: Config): number {
+  return Math.min(config.MAX_CONTEXT, manifest.config.contextLength)
+}
+
+/** Of the serving graph and its external data; of a float32 head ONNX Runtime keeps a copy in another order. */
+async function weightBytes ({ folder, manifest: { config: { vocabSize, hiddenSize } } }: Base, { SERVING_GRAPH: format }: Config): Promise<number> {
+  const files = [BASE_FILES.serving[format], format === 'w8a8' ? BASE_FILES.w8a8Data : BASE_FILES.weights]
+  const sizes = await Promise.all(files.map(async file => (await stat(join(folder, file))).size))
+  return sizes.reduce((total, size) => total + size, format === 'w8a8' ? 0 : vocabSize * hiddenSize * 4)
 }
 
 function followVersions (config: Config, service: InferenceService, logger: Logger): () => void {
@@ -96,14 +115,14 @@ function followVersions (config: Config, service: InferenceService, logger: Logg
 }
 
 /** What answers until the graph is loaded. */
-function starting (base: Base, config: Config): Backend {
+function starting (base: Base, config: Config, { slots }: MemoryPlan): Backend {
   const { manifest } = base
   const format = config.SERVING_GRAPH
   return {
     submit: async () => { throw new ServiceError('starting', 'the model is being loaded', { retryAfter: 2 }) },
     status: () => ({
       ready: false, base: manifest.digest, servingGraph: manifest.serving[format].digest, format, engine: 'c-api',
-      maxContext: Math.min(config.MAX_CONTEXT, manifest.config.contextLength), slots: config.KV_SLOTS,
+      maxContext: positionsOf(base, config), slots,
       running: 0, waiting: 0, ...NO_PROMPTS, stepsTotal: 0, tokensTotal: 0
     })
   }

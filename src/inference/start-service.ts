@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import type { Logger } from 'pino'
 import { BASE_FILES, type Base, type ServingFormat } from '../model/base.js'
 import type { ArtifactStore } from '../registry/store/artifact-store.js'
-import { arenaBytes, prefixLength } from './arena.js'
+import { prefixLength } from './arena.js'
 import type { Engine, EngineOptions } from './engine/engine.js'
 import { HeadRows } from './head-rows.js'
 import { PromptCache } from './prompt-cache.js'
@@ -50,8 +50,7 @@ export async function startService (base: Base, artifacts: Pick<ArtifactStore, '
   // One slot more, the last, is for compiling prompts.
   const engine = await open({ file: join(base.folder, BASE_FILES.serving[format]), config, slots: slots + 1, positions: maxContext, threads })
   logger.info({
-    base: manifest.name, digest: manifest.digest, format, attention, engine: engine.kind, threads, slots, maxContext,
-    arenaBytes: arenaBytes(engine.arena.shape), promptCacheBytes: settings.promptCacheBytes, promptEmbeddingBytes: settings.promptEmbeddingBytes, loadMs: Math.round(performance.now() - startedAt)
+    base: manifest.name, digest: manifest.digest, format, attention, engine: engine.kind, threads, slots, maxContext, loadMs: Math.round(performance.now() - startedAt)
   }, 'serving graph loaded')
   const loop = new StepLoop({
     engine, hiddenSize: config.hiddenSize, vocabSize: config.vocabSize, slots, maxWaiting: settings.maxWaiting, scrub: attention === 'plain',

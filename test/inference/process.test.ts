@@ -46,8 +46,9 @@ suite('inference process', () => {
     const loaded = await started.said('serving graph loaded')
     await started.said('inference process is ready')
     assert.deepEqual([loaded['engine'], loaded['format'], loaded['slots']], ['c-api', 'w8a8', 2])
+    const memory = await started.said('memory at most')
     // 2 layers x keys and values x 3 slots x 2 heads x 512 positions x 16 numbers of 4 bytes.
-    assert.equal(loaded['arenaBytes'], 2 * 2 * 3 * 2 * 512 * 16 * 4)
+    assert.deepEqual([memory['engine'], memory['slots'], memory['arenaBytes'], memory['budgetBytes']], ['c-api', 2, 2 * 2 * 3 * 2 * 512 * 16 * 4, null])
     const inference = client()
     const status = await inference.status()
     assert.deepEqual([status.ready, status.base, status.maxContext], [true, tiny.base.manifest.digest, 512])
@@ -102,6 +103,12 @@ suite('inference process', () => {
     const [direct, fallback] = answers
     assert.deepEqual(direct, { ...direct, engine: 'c-api', reported: 'c-api' })
     assert.deepEqual(fallback, { engine: 'stock', reported: 'stock', ids: direct!.ids })
+  })
+
+  test('a budget that the slots do not fit into is refused before anything is loaded', async () => {
+    const started = launch({ INFERENCE_MEMORY_BYTES: String(2 ** 20) })
+    assert.notEqual(await started.exited, 0)
+    assert.match(started.stderr(), /ConfigError: bad configuration\n {2}INFERENCE_MEMORY_BYTES: 1048576 bytes, the least is \d+: .* 2 \+ 1 slots of 262144,/)
   })
 
   test('a published version is loaded before its first request; serving goes on while Redis is away', async () => {
