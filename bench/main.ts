@@ -25,6 +25,10 @@ const BENCHES: Readonly<Record<string, Bench>> = {
     usage: 'isolation [--format w8a8|float32] [--mixes N]   requests in random company against each one alone, to the bit',
     run: async args => await (await import('./isolation.js')).isolation(args)
   },
+  structured: {
+    usage: 'structured [--cases N]                          random schemas, choices and expressions: what ends satisfies them, and what masks cost',
+    run: async args => await (await import('./structured.js')).structured(args)
+  },
   'int8-quality': {
     usage: 'int8-quality                                    what W8A8 costs against float32 on real text',
     async run (args) {

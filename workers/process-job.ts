@@ -4,7 +4,7 @@
  */
 import type { Digest } from '../src/digest.js'
 import { JobFinalError, type Registry } from '../src/registry/registry.js'
-import { checkSchema, isOfNewerSchema } from '../src/schema.js'
+import { checkTaskSchema, isOfNewerSchema } from '../src/schema.js'
 import { FINAL_STATES, type JobProgressEvent, type TrainingJobData } from '../src/training/job.js'
 import { failureOf, isPermanent } from './failures.js'
 import { JobStopped } from './job-stopped.js'
@@ -28,7 +28,7 @@ export type JobOutcome = 'succeeded' | 'failed' | 'cancelled' | 'back_to_queue'
 export async function processJob (data: TrainingJobData, dependencies: JobDependencies, { stop, lastAttempt }: { stop: AbortSignal, lastAttempt: boolean }): Promise<JobOutcome> {
   const { registry, removeCheckpoint } = dependencies
   const { tenant, job } = data
-  checkSchema(`job ${job}`, data.schema)
+  checkTaskSchema(`job ${job}`, data.schema, data.spec)
   if (!await registry.setJobState(tenant, job, 'running')) {
     await removeCheckpoint(data)
     return await registry.jobState(tenant, job) === 'succeeded' ? 'succeeded' : 'cancelled'

@@ -10,7 +10,7 @@ import type { Tokenizer } from '../src/model/tokenizer.js'
 import { writeArtifact } from '../src/prompt/artifact-files.js'
 import { promptColumns } from '../src/prompt/peft.js'
 import type { Stores } from '../src/registry/store/open-stores.js'
-import { SCHEMA } from '../src/schema.js'
+import { schemaOf } from '../src/schema.js'
 import { type JobProgressEvent, recipeOf, type TrainingJobData } from '../src/training/job.js'
 import { BaseWeights } from './base-weights.js'
 import { CheckpointStore } from './checkpoint.js'
@@ -103,7 +103,7 @@ async function storeArtifact (data: TrainingJobData, { stores, base }: TrainingD
     embeddings,
     labelVectors,
     manifest: {
-      schema: SCHEMA,
+      schema: schemaOf(spec),
       base: data.base,
       method: method.type,
       numVirtualTokens: method.num_virtual_tokens,

@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Logger } from 'pino'
 import { badConfig, type Config, DEFAULT_KV_SLOTS } from '../config.js'
+import { OutputCompiler } from '../constraint/compiler.js'
 import { HOW_TO_MAKE_A_KEY, prepareRegistry } from '../first-start/prepare-registry.js'
 import { InferencePool } from '../inference/client-pool.js'
 import { replicaSource } from '../inference/client-replicas-source.js'
@@ -39,6 +40,7 @@ export async function runApi (config: Config): Promise<void> {
     const chatTemplate = await openChatTemplate(base)
     const inference = await InferencePool.open(replicaSource(config, registry, logger), { base: base.manifest.digest, secret: config.INFERENCE_SECRET, logger })
     const tokenizerPool = new TokenizerPool(base.folder)
+    const outputs = new OutputCompiler()
     try {
       for (const warning of await lifecycle.waitFor(redis, () => registry.checkRedis())) logger.warn({ warning }, 'this Redis is not set up for lasting data')
       await lifecycle.waitFor(redis, () => registry.requeueLostJobs())
@@ -53,6 +55,7 @@ export async function runApi (config: Config): Promise<void> {
         base: base.manifest,
         tokenizer,
         tokenizerPool,
+        outputs,
         chatPrompt: chatTemplate === null ? null : message => chatTemplate.render([{ role: 'user', content: message }], specialTexts(base, tokenizer)),
         limits: {
           maxContext: Math.min(config.MAX_CONTEXT, base.manifest.config.contextLength),
@@ -77,6 +80,7 @@ export async function runApi (config: Config): Promise<void> {
     } finally {
       chatTemplate?.close()
       await tokenizerPool.close()
+      await outputs.close()
       await inference.close()
       await registry.close()
     }

@@ -1,6 +1,7 @@
 /** What the application is built from. A test gives it its own; `main.ts` gives it the real ones. */
 import type { Logger } from 'pino'
 import type { Registry as MetricsRegistry } from 'prom-client'
+import type { OutputCompiler } from '../constraint/compiler.js'
 import type { InferenceClient } from '../inference/client-contract.js'
 import type { BaseManifest } from '../model/base.js'
 import type { Tokenizer } from '../model/tokenizer.js'
@@ -31,6 +32,8 @@ export interface ApiServices {
   readonly base: BaseManifest
   readonly tokenizer: Tokenizer
   readonly tokenizerPool: TextEncoding
+  /** Tells whether an output can be had, off the event loop. */
+  readonly outputs: Pick<OutputCompiler, 'compile'>
   /** A user's message in the base's chat template, ready for the answer; null: this base has none. */
   readonly chatPrompt: ((message: string) => Promise<string>) | null
   readonly limits: ApiLimits

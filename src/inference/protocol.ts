@@ -1,5 +1,5 @@
 /**
- * What the api and the inference process say to each other: numbers only, over HTTP on a Unix socket or TCP.
+ * What the api and the inference process say to each other: numbers only, an `output` aside, over HTTP on a Unix socket or TCP.
  *
  * `POST /sequences` takes a `SequenceRequest` and answers with lines of JSON (`application/x-ndjson`), each a
  * `SequenceEvent`; the last one is `scores`, `finished`, `beams` or `failed`. Closing the connection cancels the sequence.
@@ -11,6 +11,7 @@
  * what the api knows of the other (its base) need not be true of this one.
  */
 import { type Static, Type } from '@sinclair/typebox'
+import { OutputSchema } from '../constraint/output.js'
 import type { Digest } from '../digest.js'
 import type { ErrorCode } from '../errors.js'
 
@@ -85,6 +86,8 @@ export const SequenceRequestSchema = Type.Object({
       sampling: SamplingSchema,
       /** Absent: none. */
       penalties: Type.Optional(PenaltiesSchema),
+      /** Absent: any text. What ends with `stop` satisfies it. */
+      output: Type.Optional(OutputSchema),
       /** How many most likely tokens are reported beside the chosen one; null: no log-probabilities. */
       logprobs: Type.Union([Type.Integer({ minimum: 0, maximum: 20 }), Type.Null()])
     }, { additionalProperties: false }),

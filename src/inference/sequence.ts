@@ -2,10 +2,12 @@
 import { ServiceError } from '../errors.js'
 import { labelScores, softmax } from './classify.js'
 import type { CompiledPrompt } from './compiled-prompt.js'
+import { ConstrainedText } from './constrained-text.js'
 import { PenalisedTokens } from './penalties.js'
 import type { SequenceEvent, SequenceRequest, Timing } from './protocol.js'
 import { nextOf, type Row, timingOf, toRun } from './row.js'
 import { chooseToken, logProbabilities } from './sampler.js'
+import type { TokenMasks } from './token-masks.js'
 
 export interface SequenceOptions {
   readonly arrival: number
@@ -14,6 +16,8 @@ export interface SequenceOptions {
   readonly prompt: CompiledPrompt | null
   /** Of all its prompts. */
   readonly virtualTokens: number
+  /** What the answer has to satisfy, and room to mask scores in; null: nothing. */
+  readonly constraint: { readonly masks: TokenMasks, readonly scratch: Float32Array } | null
   /** The request's own limit, cut to what fits the slot. */
   readonly maxTokens: number
   /** Milliseconds of `performance.now()`. */
@@ -38,6 +42,7 @@ export class Sequence implements Row {
   readonly #options: SequenceOptions
   readonly #stopTokens: ReadonlySet<number>
   readonly #penalised: PenalisedTokens | null
+  readonly #constrained: ConstrainedText | null
   #firstResultAt = 0
   #lastToken = -1
   #ended = false
@@ -48,8 +53,10 @@ export class Sequence implements Row {
     this.tenant = options.request.tenant
     this.remaining = toRun(options.request.inputIds, options.prompt)
     const { work, inputIds } = options.request
+    const { constraint } = options
     this.#stopTokens = new Set(work.kind === 'generate' ? work.stopTokenIds : [])
     this.#penalised = work.kind === 'generate' && work.penalties !== undefined ? new PenalisedTokens(work.penalties, inputIds, options.maxTokens) : null
+    this.#constrained = constraint === null ? null : new ConstrainedText(constraint.masks, this.#stopTokens, constraint.scratch)
   }
 
   get prompt (): CompiledPrompt | null { return this.#options.prompt }
@@ -77,14 +84,17 @@ export class Sequence implements Row {
     const { work } = this.#options.request
     if (work.kind !== 'generate') throw new Error('internal: only a generation has tokens of its own')
     const now = this.#resultAt()
+    if (this.#constrained?.isComplete() === true) return this.#finish('stop', now)
     this.#penalised?.lower(logits)
-    const id = chooseToken(logits, work.sampling, this.generated)
+    const id = chooseToken(this.#constrained?.allowed(logits) ?? logits, work.sampling, this.generated)
     this.#penalised?.restore(logits)
     if (this.#stopTokens.has(id)) return this.#finish('stop', now)
     this.#lastToken = id
     this.generated++
     this.#penalised?.add(id)
+    this.#constrained?.add(id)
     this.#options.emit(work.logprobs === null ? { type: 'token', id } : { type: 'token', id, ...logProbabilities(logits, id, work.logprobs) })
+    if (this.#constrained?.isComplete() === true) return this.#finish('stop', now)
     return this.generated >= this.#options.maxTokens ? this.#finish('length', now) : 'goes-on'
   }
 

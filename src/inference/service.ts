@@ -9,6 +9,7 @@ import { candidatesOf } from './beam-search.js'
 import type { CompiledPrompt } from './compiled-prompt.js'
 import type { EngineKind } from './engine/engine.js'
 import { newEnsemble } from './ensemble-rows.js'
+import type { OutputConstraints, PinnedMasks } from './output-constraints.js'
 import type { PinnedPrompt, PromptCache } from './prompt-cache.js'
 import { type BeamWork, membersOf, type SequenceEvent, type SequenceRequest, type ServiceStatus } from './protocol.js'
 import type { Row } from './row.js'
@@ -23,11 +24,14 @@ export interface ServiceOptions {
   readonly maxContext: number
   readonly loop: StepLoop
   readonly prompts: PromptCache
+  readonly outputs: OutputConstraints
   readonly logger: Logger
 }
 
 export class InferenceService {
   readonly #options: ServiceOptions
+  /** [vocabulary] Steps are answered one row after another, so that one is enough. */
+  readonly #scratch: Float32Array
   #arrivals = 0
   /** Accepted and not ended. */
   #active = 0
@@ -36,15 +40,16 @@ export class InferenceService {
 
   constructor (options: ServiceOptions) {
     this.#options = options
+    this.#scratch = new Float32Array(options.manifest.config.vocabSize)
   }
 
   /**
    * Put a request in the queue; resolves when it is accepted, `emit` hears the rest. Aborting cancels it: it says no
    * more, and its slot is free before the next step.
-   * @throws ServiceError `saturated`, `inference_unavailable`, `invalid_request`, `context_too_long`, or what loading the prompt says
+   * @throws ServiceError `saturated`, `inference_unavailable`, `invalid_request`, `context_too_long`, or what loading the prompt or compiling the output says
    */
   async submit (request: SequenceRequest, signal: AbortSignal, emit: (event: SequenceEvent) => void): Promise<void> {
-    const { loop, logger } = this.#options
+    const { loop, outputs, logger } = this.#options
     const arrivedAt = performance.now()
     if (this.#stopping) throw new ServiceError('inference_unavailable', 'the inference process is stopping', { retryAfter: 2 })
     this.#check(request)
@@ -52,17 +57,22 @@ export class InferenceService {
     admit(loop.schedule, arrival, request.tenant)
     this.#active++
     let pinned: readonly PinnedPrompt[] = []
+    let masks: PinnedMasks | null = null
     const leave = (): void => {
       for (const prompt of pinned) prompt.release()
+      masks?.release()
       if (--this.#active === 0) this.#whenQuiet()
     }
     try {
+      masks = request.work.kind !== 'generate' || request.work.output === undefined ? null : await outputs.acquire(request.work.output, request.tenant)
+      signal.throwIfAborted()
       pinned = await this.#prefixesOf(request, arrival)
       signal.throwIfAborted()
       const values = pinned.map(({ value }) => value)
       const maxTokens = this.#roomFor(request, values)
       const options: SequenceOptions = {
-        arrival, request, prompt: values[0] ?? null, virtualTokens: values.reduce((sum, { virtualTokens }) => sum + virtualTokens, 0), maxTokens, arrivedAt, emit,
+        arrival, request, prompt: values[0] ?? null, virtualTokens: values.reduce((sum, { virtualTokens }) => sum + virtualTokens, 0), constraint: masks === null ? null : { masks: masks.value, scratch: this.#scratch },
+        maxTokens, arrivedAt, emit,
         onEnd: () => {
           signal.removeEventListener('abort', cancel)
           leave()

@@ -1,15 +1,19 @@
 /** Puts the parts of the inference process together around one base: the only place that knows them all. */
 import { join } from 'node:path'
 import type { Logger } from 'pino'
+import { OutputCompiler } from '../constraint/compiler.js'
 import { BASE_FILES, type Base, type ServingFormat } from '../model/base.js'
+import { loadTokenBytes } from '../model/token-bytes.js'
 import type { ArtifactStore } from '../registry/store/artifact-store.js'
 import { prefixLength } from './arena.js'
 import type { Engine, EngineOptions } from './engine/engine.js'
 import { HeadRows } from './head-rows.js'
+import { OutputConstraints } from './output-constraints.js'
 import { PromptCache } from './prompt-cache.js'
 import { PromptLoader } from './prompt-loader.js'
 import { InferenceService } from './service.js'
 import { StepLoop } from './step-loop.js'
+import { vocabularyOf } from './token-masks.js'
 
 /** Slots that were not used for this long, or for up to twice as long, give their memory back. */
 const SHRINK_MS = 30_000
@@ -66,7 +70,9 @@ export async function startService (base: Base, artifacts: Pick<ArtifactStore, '
     compile: (embeddings, arrival) => loop.compile(embeddings, arrival),
     extend: (prompt, ids, arrival) => loop.extend(prompt, ids, arrival)
   })
-  const service = new InferenceService({ manifest, format, engine: engine.kind, maxContext, loop, prompts, logger })
+  const compiler = new OutputCompiler()
+  const outputs = new OutputConstraints(compiler, vocabularyOf(await loadTokenBytes(base.folder), config.vocabSize))
+  const service = new InferenceService({ manifest, format, engine: engine.kind, maxContext, loop, prompts, outputs, logger })
   const shrinking = setInterval(() => {
     const givenBack = loop.shrink()
     if (givenBack > 0) logger.debug({ slots: givenBack }, 'memory of unused slots given back')
@@ -78,6 +84,7 @@ export async function startService (base: Base, artifacts: Pick<ArtifactStore, '
     async stop (graceMs) {
       clearInterval(shrinking)
       await service.stop(graceMs)
+      await compiler.close()
       await engine.close()
       await headRows.close()
     }

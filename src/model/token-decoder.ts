@@ -14,7 +14,7 @@ const UTF8 = new TextEncoder()
 export function tokenDecoder (json: DecoderJson | null): TokenDecoder {
   switch (json?.type) {
     case undefined: return tokens => [tokens.join(' ')]
-    case 'ByteLevel': return tokens => [LOSSY.decode(Uint8Array.from(tokens.flatMap(bytesOf)))]
+    case 'ByteLevel': return tokens => [LOSSY.decode(Uint8Array.from(tokens.flatMap(byteLevelBytes)))]
     case 'ByteFallback': return joinByteTokens
     case 'Fuse': return tokens => [tokens.join('')]
     case 'Replace': return tokens => tokens.map(token => token.replaceAll(json.pattern.String, () => json.content))
@@ -41,7 +41,7 @@ function isPrintable (byte: number): boolean {
 }
 
 /** A token with any other character is an added one and means its own text. */
-function bytesOf (token: string): number[] {
+export function byteLevelBytes (token: string): number[] {
   const bytes: number[] = []
   for (const character of token) {
     const byte = BYTE_OF.get(character)

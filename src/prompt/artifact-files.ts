@@ -1,10 +1,11 @@
 /** A soft prompt as the files of an artifact, and back. Equal prompts give equal bytes, so that the digest names content. */
 import { Value } from '@sinclair/typebox/value'
+import { checkOutput } from '../constraint/output.js'
 import { canonicalJson, type Digest } from '../digest.js'
 import { ServiceError } from '../errors.js'
 import type { LlamaConfig } from '../model/llama-config.js'
 import { encodeSafetensors } from '../model/safetensors-writer.js'
-import { refuseNewerSchema, SCHEMA } from '../schema.js'
+import { OUTPUT_SCHEMA, refuseNewerSchema, schemaOf } from '../schema.js'
 import { ARTIFACT_FILES, PromptManifestSchema, type ArtifactFiles, type PromptManifest, type SoftPrompt } from './artifact.js'
 import { artifactDigest } from './artifact-digest.js'
 import { jsonFile, tensorFile } from './artifact-reading.js'
@@ -71,7 +72,9 @@ export function readArtifact (files: ArtifactFiles, expected: { readonly base: D
 /** The manifest alone, for what needs no numbers. @throws ServiceError newer_schema, malformed_artifact */
 export function readManifest (files: ArtifactFiles): PromptManifest {
   const value = jsonFile(files, ARTIFACT_FILES.manifest)
-  if (value['schema'] !== SCHEMA) refuseNewerSchema(`artifact ${artifactDigest(files)}`, value['schema'])
+  const { schema, task } = value
+  const holdsOutput = typeof task === 'object' && task !== null && 'output' in task
+  if (schema !== OUTPUT_SCHEMA || !holdsOutput) refuseNewerSchema(`artifact ${artifactDigest(files)}`, schema)
   const problem = manifestProblem(value)
   if (problem !== null) throw malformed(ARTIFACT_FILES.manifest, `${ARTIFACT_FILES.manifest}: ${problem}`)
   return value as PromptManifest
@@ -80,17 +83,21 @@ export function readManifest (files: ArtifactFiles): PromptManifest {
 function manifestProblem (value: unknown): string | null {
   const error = Value.Errors(PromptManifestSchema, value).First()
   if (error !== undefined) return `${error.path.slice(1) || 'it'}: ${error.message}`
-  return taskProblem((value as PromptManifest).task)
+  const { schema, task } = value as PromptManifest
+  if (schema !== schemaOf(task)) return `schema: ${schema} is not that of a task ${task.output === undefined ? 'without' : 'with'} an output`
+  return taskProblem(task)
 }
 
 /** What the schema cannot say. */
-function taskProblem ({ kind, template, verbalizer }: TaskSpec): string | null {
+function taskProblem ({ kind, template, verbalizer, output }: TaskSpec): string | null {
   if ((kind === 'generation') !== (verbalizer === null)) return `task: a ${kind} task ${verbalizer === null ? 'needs a' : 'has no'} verbalizer`
+  if (output !== undefined && kind === 'classification') return 'task: a classification has no output'
   const names = verbalizer?.labels.map(label => label.name) ?? []
   const repeated = names.find((name, i) => names.indexOf(name) !== i)
   if (repeated !== undefined) return `task: label ${JSON.stringify(repeated)} is there twice`
   try {
     parseTemplate(template)
+    if (output !== undefined) checkOutput(output)
     return null
   } catch (error) {
     return `task: ${(error as Error).message}`

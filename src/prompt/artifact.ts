@@ -3,7 +3,7 @@
  * names and bytes of its files. safetensors only, never pickle.
  */
 import { type Static, Type } from '@sinclair/typebox'
-import { SCHEMA } from '../schema.js'
+import { OUTPUT_SCHEMA, SCHEMA } from '../schema.js'
 import { METHODS } from './methods.js'
 import { TaskSpecSchema } from './task-spec.js'
 
@@ -17,7 +17,8 @@ export const ARTIFACT_FILES = {
 } as const
 
 export const PromptManifestSchema = Type.Object({
-  schema: Type.Literal(SCHEMA),
+  /** `schemaOf(task)` */
+  schema: Type.Union([Type.Literal(SCHEMA), Type.Literal(OUTPUT_SCHEMA)]),
   /** Digest of the base it was trained for. */
   base: Type.String(),
   method: Type.Union(METHODS.map(method => Type.Literal(method))),

@@ -3,6 +3,7 @@
  * is created and never changed afterwards, copied into every artifact.
  */
 import { type Static, Type } from '@sinclair/typebox'
+import { OutputSchema } from '../constraint/output.js'
 
 export const TASK_KINDS = ['classification', 'generation'] as const
 export const TaskKindSchema = Type.Union(TASK_KINDS.map(kind => Type.Literal(kind)))
@@ -29,6 +30,8 @@ export const TaskSpecSchema = Type.Object({
   verbalizer: Type.Union([
     Type.Null(),
     Type.Object({ type: Type.Union([Type.Literal('vectors'), Type.Literal('tokens')]), labels: Type.Array(LabelSchema, { minItems: 2, maxItems: 1000 }) }, { additionalProperties: false })
-  ])
+  ]),
+  /** Of generation; absent: any text. */
+  output: Type.Optional(OutputSchema)
 }, { additionalProperties: false })
 export type TaskSpec = Static<typeof TaskSpecSchema>

@@ -5,7 +5,7 @@
 import type { Queue } from 'bullmq'
 import type { Redis } from 'ioredis'
 import { ServiceError } from '../errors.js'
-import { checkSchema, isOfNewerSchema, SCHEMA } from '../schema.js'
+import { checkSchema, isOfNewerSchema, schemaOf } from '../schema.js'
 import { FINAL_STATES, type JobEvent, type JobState, recipeOf, type TrainingJobData } from '../training/job.js'
 import { QUEUE_OPTIONS } from '../training/queue.js'
 import { eventMessage } from './events.js'
@@ -152,7 +152,8 @@ function decodeJob (id: string, fields: Record<string, string>): JobRecord | nul
   const { schema, data: json, createdAt, state, finishedAt, version, error } = fields
   if (schema !== undefined) checkSchema(`job ${id}`, schema)
   if (json === undefined || createdAt === undefined || state === undefined) return null
-  const data: TrainingJobData = { ...decodeRecord<TrainingJobData>(`job ${id}`, json), schema: SCHEMA }
+  const stored = decodeRecord<Omit<TrainingJobData, 'schema'>>(`job ${id}`, json, ({ spec }) => spec)
+  const data: TrainingJobData = { ...stored, schema: schemaOf(stored.spec) }
   return {
     id, state: state as JobState, data, method: data.method, recipe: recipeOf(data), createdAt,
     finishedAt: finishedAt ?? null,

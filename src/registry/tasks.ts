@@ -1,5 +1,6 @@
 import type { Redis } from 'ioredis'
 import { ServiceError } from '../errors.js'
+import { schemaOf } from '../schema.js'
 import { publishEvent } from './events.js'
 import { LuaScript } from './lua-script.js'
 import { checkTaskName } from './names.js'
@@ -14,13 +15,17 @@ const REPLACE_TASK = new LuaScript('replace-task-1.lua')
 const DELETE_TASK = new LuaScript('delete-task-6.lua')
 
 export function decodeTask (name: string, json: string): TaskRecord {
-  return decodeRecord<TaskRecord>(`task ${name}`, json)
+  return decodeRecord<TaskRecord>(`task ${name}`, json, task => task.spec)
+}
+
+function encodeTask (task: TaskRecord): string {
+  return encodeRecord({ schema: schemaOf(task.spec), ...task })
 }
 
 export async function createTask (redis: Redis, tenant: string, task: TaskRecord): Promise<void> {
   checkTaskName(task.name)
   await redis.sadd(TENANTS, tenant)
-  const created = await redis.hsetnx(tasksKey(tenant), task.name, encodeRecord(task))
+  const created = await redis.hsetnx(tasksKey(tenant), task.name, encodeTask(task))
   if (created === 0) throw new ServiceError('task_exists', `task ${task.name} exists already`, { param: 'name' })
   await publishEvent(redis, { type: 'task', tenant, task: task.name })
 }
@@ -40,7 +45,7 @@ export async function listTasks (redis: Redis, tenant: string): Promise<TaskReco
 
 export async function describeTask (redis: Redis, tenant: string, name: string, description: string): Promise<TaskRecord> {
   const task: TaskRecord = { ...await getTask(redis, tenant, name), description }
-  const [outcome] = await REPLACE_TASK.run(redis, [tasksKey(tenant)], [name, encodeRecord(task)])
+  const [outcome] = await REPLACE_TASK.run(redis, [tasksKey(tenant)], [name, encodeTask(task)])
   if (outcome === 'task_not_found') throw taskNotFound(name)
   await publishEvent(redis, { type: 'task', tenant, task: name })
   return task

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import type { Redis } from 'ioredis'
-import { checkSchema } from '../schema.js'
+import { checkSchema, schemaOf } from '../schema.js'
 import type { JobEvent } from '../training/job.js'
 import { MAX_ALIAS_MOVES } from './aliases.js'
 import { eventMessage } from './events.js'
@@ -49,14 +49,14 @@ export async function publishVersion (redis: Redis, objects: ObjectStore, tenant
   const record: VersionRecord = { number, ...rest, createdAt: new Date().toISOString() }
   const publication: PublicationRecord = { tenant, task: taskRecord, version: record, alias, by }
   const objectKey = versionKey(tenant, task, number)
-  await objects.put(objectKey, Buffer.from(encodeRecord(publication)))
+  await objects.put(objectKey, Buffer.from(encodeRecord({ schema: schemaOf(taskRecord.spec), ...publication })))
 
   const [outcome, detail] = await enterIndex(redis, tenant, task, record, alias, by)
   if (outcome === 'ok') return record
   if (outcome === 'published' && detail !== undefined) {
     // Two attempts of one publisher met between reservation and index. The first one counts, so the store says so too.
     const first = decodeVersion(task, number, detail)
-    await objects.put(objectKey, Buffer.from(encodeRecord({ ...publication, version: first })))
+    await objects.put(objectKey, Buffer.from(encodeRecord({ schema: schemaOf(taskRecord.spec), ...publication, version: first })))
     return first
   }
   await objects.delete(objectKey)

@@ -3,7 +3,7 @@ import { type Static, Type } from '@sinclair/typebox'
 import type { Digest } from '../digest.js'
 import { METHODS } from '../prompt/methods.js'
 import type { TaskSpec } from '../prompt/task-spec.js'
-import type { SCHEMA } from '../schema.js'
+import type { OUTPUT_SCHEMA, SCHEMA } from '../schema.js'
 
 /** Name of the BullMQ queue; one BullMQ job for each training job, with the same id. */
 export const TRAINING_QUEUE = 'training'
@@ -78,7 +78,7 @@ export interface CompletedMethod { readonly type: typeof METHODS[number], readon
 
 /** What the queue carries: everything a worker on another machine needs, Redis and the store aside. */
 export interface TrainingJobData {
-  readonly schema: typeof SCHEMA
+  readonly schema: typeof SCHEMA | typeof OUTPUT_SCHEMA
   readonly job: string
   readonly tenant: string
   readonly task: string

@@ -7,6 +7,7 @@ import { pino } from 'pino'
 import { Registry as MetricsRegistry } from 'prom-client'
 import { buildApp } from '../../src/api/app.js'
 import type { Application } from '../../src/api/application.js'
+import { OutputCompiler } from '../../src/constraint/compiler.js'
 import { digestOf } from '../../src/digest.js'
 import type { BaseManifest } from '../../src/model/base.js'
 import { ARTIFACT_FILES } from '../../src/prompt/artifact.js'
@@ -72,6 +73,7 @@ export async function openTestbed (options: { maxFileBytes?: number } = {}): Pro
   const registry = await RedisRegistry.connect({ url: redis.url, objects: stores.objects, whenDown: 'fail' })
   const inference = new ScriptedInference()
   const log: string[] = []
+  const outputs = new OutputCompiler()
   const app = await buildApp({
     registry,
     ...stores,
@@ -79,6 +81,7 @@ export async function openTestbed (options: { maxFileBytes?: number } = {}): Pro
     base,
     tokenizer: byteTokenizer,
     tokenizerPool: { encode: async (text, encodeOptions) => byteTokenizer.encode(text, encodeOptions) },
+    outputs,
     chatPrompt: async message => `<begin>user: ${message}\nassistant:`,
     limits: { maxContext: MAX_CONTEXT, maxFileBytes: options.maxFileBytes ?? 1024 * 1024, maxMicroBatchTokens: 2048, itemsAtOnce: 4 },
     metrics: new MetricsRegistry(),
@@ -127,6 +130,7 @@ export async function openTestbed (options: { maxFileBytes?: number } = {}): Pro
     },
     async close () {
       await app.close()
+      await outputs.close()
       await registry.close()
       await redis.stop()
       await rm(folder, { recursive: true, force: true })

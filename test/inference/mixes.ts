@@ -1,6 +1,7 @@
 /** Requests in random company, each compared with itself alone: for the tests on a tiny base and the benchmark on a real one. */
 import { isDeepStrictEqual } from 'node:util'
 import { setImmediate as turn } from 'node:timers/promises'
+import type { Output } from '../../src/constraint/output.js'
 import type { Digest } from '../../src/digest.js'
 import type { SequenceEvent, SequenceRequest } from '../../src/inference/protocol.js'
 import type { RunningService } from '../../src/inference/start-service.js'
@@ -18,7 +19,14 @@ const BEAMS_EVERY = 11
 const ENSEMBLE_EVERY = 13
 const FIXED_EVERY = 5
 const MAX_FIXED = 12
+const OUTPUT_EVERY = 5
 const PENALTIES = [{ repetition: 1.3, presence: 0, frequency: 0 }, { repetition: 1, presence: 0.5, frequency: 0.7 }, { repetition: 0.8, presence: -1, frequency: 0.1 }, { repetition: 2, presence: 1, frequency: 2 }]
+
+const OUTPUTS: readonly Output[] = [
+  { choices: ['yes', 'no', 'yes and no'] },
+  { regex: '[a-z ]{3,12}' },
+  { json_schema: { type: 'object', properties: { a: { type: 'string', maxLength: 6 }, b: { type: 'integer' } }, required: ['b'] } }
+]
 
 export interface PublishedTask { readonly digest: Digest, readonly classifies: boolean }
 
@@ -48,7 +56,7 @@ export interface RequestOptions {
   readonly stopTokenIds: () => number[]
 }
 
-/** Requests to the tasks in turn: classification, and generation in rounds greedy and sampled, with log-probabilities and penalties and without, some by beams; some to ensembles, some to the bare base; some with fixed tokens in front. */
+/** Requests to the tasks in turn: classification, and generation in rounds greedy and sampled, with log-probabilities, penalties and outputs and without, some by beams; some to ensembles, some to the bare base; some with fixed tokens in front. */
 export function requestsTo (tasks: readonly PublishedTask[], count: number, options: RequestOptions): SequenceRequest[] {
   return Array.from({ length: count }, (_, index) => {
     const request = requestTo(tasks, index, options)
@@ -68,7 +76,8 @@ function requestTo (tasks: readonly PublishedTask[], index: number, { input, max
   const greedy = Math.floor(index / tasks.length) % 2 === 0
   const sampling = greedy ? {} : { temperature: 0.9, topK: index % 2 === 0 ? 40 : 0, topP: 0.95, seed: index, sample: index % 3 }
   const penalties = index % 3 === 0 ? { penalties: PENALTIES[index % PENALTIES.length]! } : {}
-  return together(generate(input(index), { prompt, maxTokens: maxTokens(), stopTokenIds: stopTokenIds(), sampling, ...penalties, logprobs: index % 4 === 0 ? 3 : null }))
+  const output = index % OUTPUT_EVERY === 1 ? { output: OUTPUTS[index % OUTPUTS.length]! } : {}
+  return together(generate(input(index), { prompt, maxTokens: maxTokens(), stopTokenIds: stopTokenIds(), sampling, ...penalties, ...output, logprobs: index % 4 === 0 ? 3 : null }))
 }
 
 /** Random whole number from 0 to under `limit`. */

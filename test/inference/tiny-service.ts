@@ -1,6 +1,7 @@
 /** An inference service around a test base, with artifacts in memory and requests as one-liners. */
 import { EventEmitter, once } from 'node:events'
 import { pino } from 'pino'
+import type { Output } from '../../src/constraint/output.js'
 import type { Digest } from '../../src/digest.js'
 import { ServiceError } from '../../src/errors.js'
 import { CApiEngine } from '../../src/inference/engine/c-api.js'
@@ -88,9 +89,9 @@ export function promptFiles ({ manifest: { name, digest, config } }: Base, { met
 
 const GREEDY = { temperature: 0, topK: 0, topP: 1, minP: 0, seed: 0 }
 
-export function generate (inputIds: number[], options: { prompt?: Digest | null, maxTokens?: number, stopTokenIds?: number[], sampling?: Partial<Sampling>, penalties?: Penalties, logprobs?: number | null } = {}): SequenceRequest {
-  const { prompt = null, maxTokens = 8, stopTokenIds = [], sampling = {}, penalties, logprobs = null } = options
-  return { id: 'r', tenant: 't', prompt, inputIds, work: { kind: 'generate', maxTokens, stopTokenIds, sampling: { ...GREEDY, ...sampling }, ...(penalties === undefined ? {} : { penalties }), logprobs } }
+export function generate (inputIds: number[], options: { prompt?: Digest | null, maxTokens?: number, stopTokenIds?: number[], sampling?: Partial<Sampling>, penalties?: Penalties, output?: Output, logprobs?: number | null } = {}): SequenceRequest {
+  const { prompt = null, maxTokens = 8, stopTokenIds = [], sampling = {}, penalties, output, logprobs = null } = options
+  return { id: 'r', tenant: 't', prompt, inputIds, work: { kind: 'generate', maxTokens, stopTokenIds, sampling: { ...GREEDY, ...sampling }, ...(penalties === undefined ? {} : { penalties }), ...(output === undefined ? {} : { output }), logprobs } }
 }
 
 export function beamSearch (inputIds: number[], { prompt = null, ...options }: Partial<Omit<BeamWork, 'kind'>> & Pick<BeamWork, 'beams' | 'answers'> & { readonly prompt?: Digest | null }): SequenceRequest {

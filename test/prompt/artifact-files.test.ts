@@ -97,6 +97,15 @@ suite('artifact files', () => {
     refuses(withManifest({ base: other }), 'wrong_base', new RegExp(`${other}.*${BASE}`), 'base')
   })
 
+  test('of a task with an output say the schema that older versions refuse, and come back with it', () => {
+    const task = { ...PROMPT.manifest.task, output: { choices: ['yes', 'no'] } }
+    const prompt = { ...PROMPT, manifest: { ...PROMPT.manifest, task, schema: 2 as const } }
+    assert.deepEqual(readArtifact(written(prompt), EXPECTED), prompt)
+    refuses(withManifest({ schema: 1 }, prompt), 'malformed_artifact', /schema: 1 is not that of a task with an output/)
+    refuses(withManifest({ task: { ...task, output: { choices: ['yes'], regex: 'a' } } }, prompt), 'malformed_artifact', /exactly one/)
+    refuses(withManifest({ schema: 2, task: { ...PREFIX.manifest.task, output: task.output } }), 'malformed_artifact', /a classification has no output/)
+  })
+
   test('with a number that is not finite name the tensor', () => {
     const values = ramp(48)
     values[17] = NaN

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { after, before, suite, test } from 'node:test'
+import { jobKey, tasksKey } from '../../src/registry/redis-keys.js'
 import { job, openTestbed, refused, task, type Testbed, version } from './testbed.js'
 
 suite('tasks', () => {
@@ -12,6 +13,22 @@ suite('tasks', () => {
     await bed.registry.createTask('reads', task('a'))
     assert.deepEqual(await bed.registry.getTask('reads', 'a'), task('a'))
     assert.deepEqual(await bed.registry.listTasks('reads'), [task('a'), task('b')])
+  })
+
+  test('with an output are stored so that an older version refuses them, all others as ever', async () => {
+    const constrained = { ...task('constrained'), spec: { ...task('constrained').spec, output: { choices: ['yes', 'no'] } } }
+    await bed.registry.createTask('outputs', constrained)
+    await bed.registry.createTask('outputs', task('free'))
+    assert.deepEqual(await bed.registry.describeTask('outputs', 'constrained', 'new'), { ...constrained, description: 'new' })
+    assert.deepEqual((await bed.registry.resolve('outputs', `constrained@${(await bed.registry.publishVersion('outputs', 'constrained', version('v'))).number}`)).task.spec, constrained.spec)
+    const schemaOf = async (name: string): Promise<unknown> => (JSON.parse((await bed.redis.hget(tasksKey('outputs'), name))!) as { schema: unknown }).schema
+    assert.deepEqual([await schemaOf('constrained'), await schemaOf('free')], [2, 1])
+    const [publication] = await bed.objects.list('versions/outputs/')
+    assert.equal((JSON.parse(Buffer.from((await bed.objects.get(publication!))!).toString()) as { schema: unknown }).schema, 2)
+
+    const created = await bed.registry.createJob({ ...job('outputs', 'constrained', 'job_o1'), spec: constrained.spec, schema: 2 })
+    assert.deepEqual([created.data.schema, created.data.spec], [2, constrained.spec])
+    assert.match((await bed.redis.hget(jobKey('outputs', 'job_o1'), 'data'))!, /"schema":2/)
   })
 
   test('exist once, however many make them together', async () => {

@@ -1,6 +1,7 @@
 /** The body of an inference call, and what of it belongs to which kind of task. */
 import { randomInt } from 'node:crypto'
 import { type Static, Type } from '@sinclair/typebox'
+import { checkOutput, type Output, OutputSchema } from '../../constraint/output.js'
 import { ServiceError } from '../../errors.js'
 import { MAX_BEAMS, MAX_MEMBERS, type BeamWork, type Penalties, type SequenceRequest } from '../../inference/protocol.js'
 import { closed } from '../wire.js'
@@ -26,6 +27,7 @@ const generationFields = {
   length_penalty: Type.Optional(Type.Number({ minimum: -10, maximum: 10, description: 'default 1; of beams: the sum of log-probabilities is divided by tokens^length_penalty' })),
   early_stopping: Type.Optional(Type.Union([Type.Boolean(), Type.Literal('never')], { description: 'default false; of beams: true ends when num_beams answers are there, false when no running beam is better now, "never" when none can become better' })),
   stop: Type.Optional(Type.Union([StopString, Type.Array(StopString, { minItems: 1, maxItems: MAX_STOPS })])),
+  output: Type.Optional(OutputSchema),
   logprobs: Type.Optional(Type.Integer({ minimum: 0, maximum: 20, description: 'log-probability of each token, and of this many most likely ones beside it' })),
   stream: Type.Optional(Type.Boolean({ description: 'server-sent events: start, text, then finished or error' }))
 }
@@ -44,7 +46,7 @@ export type InferRequest = Static<typeof InferRequestSchema>
 export type Work = SequenceRequest['work']
 
 /** What a beam search does not do, and what only it does. */
-const NOT_OF_BEAMS = ['temperature', 'top_p', 'top_k', 'min_p', 'seed', 'repetition_penalty', 'presence_penalty', 'frequency_penalty', 'stop', 'logprobs', 'stream', 'ensemble'] as const
+const NOT_OF_BEAMS = ['temperature', 'top_p', 'top_k', 'min_p', 'seed', 'repetition_penalty', 'presence_penalty', 'frequency_penalty', 'stop', 'output', 'logprobs', 'stream', 'ensemble'] as const
 const ONLY_OF_BEAMS = ['length_penalty', 'early_stopping'] as const
 
 /** @throws ServiceError `invalid_request` for an option of generation */
@@ -55,10 +57,13 @@ export function classificationWork (request: InferRequest): Work {
   return { kind: 'classify' }
 }
 
-/** @throws ServiceError `invalid_request` for an option of classification */
-export function generationWork (request: InferRequest, stopTokenIds: readonly number[]): Work {
+/**
+ * @param taskOutput what every answer of the task satisfies
+ * @throws ServiceError `invalid_request` for an option of classification, or an output beside the task's own
+ */
+export function generationWork (request: InferRequest, stopTokenIds: readonly number[], taskOutput: Output | undefined): Work {
   if (request.scores !== undefined) throw new ServiceError('invalid_request', 'scores is for classification, this is generation', { param: 'scores' })
-  if ((request.num_beams ?? 1) > 1) return beamWork(request, stopTokenIds)
+  if ((request.num_beams ?? 1) > 1) return beamWork(request, stopTokenIds, taskOutput)
   for (const field of ONLY_OF_BEAMS) if (request[field] !== undefined) throw new ServiceError('invalid_request', `${field} is for beam search: it needs num_beams above 1`, { param: field })
   if (samplesOf(request) > 1 && (request.temperature ?? 0) === 0) throw new ServiceError('invalid_request', 'a greedy answer is always the same: n above 1 needs a temperature above 0', { param: 'n' })
   return {
@@ -73,6 +78,7 @@ export function generationWork (request: InferRequest, stopTokenIds: readonly nu
       seed: request.seed ?? randomInt(2 ** 47)
     },
     ...penaltiesOf(request),
+    ...outputOf(request, taskOutput),
     logprobs: request.logprobs ?? null
   }
 }
@@ -81,11 +87,19 @@ function penaltiesOf ({ repetition_penalty: repetition = 1, presence_penalty: pr
   return repetition === 1 && presence === 0 && frequency === 0 ? {} : { penalties: { repetition, presence, frequency } }
 }
 
-function beamWork (request: InferRequest, stopTokenIds: readonly number[]): BeamWork {
+function outputOf ({ output }: InferRequest, taskOutput: Output | undefined): { output?: Output } {
+  if (output !== undefined && taskOutput !== undefined) throw new ServiceError('invalid_request', 'the task has an output of its own', { param: 'output' })
+  if (output !== undefined) checkOutput(output)
+  const wanted = output ?? taskOutput
+  return wanted === undefined ? {} : { output: wanted }
+}
+
+function beamWork (request: InferRequest, stopTokenIds: readonly number[], taskOutput: Output | undefined): BeamWork {
   const { num_beams: beams = 1, n: answers = 1, max_tokens: maxTokens = DEFAULT_MAX_TOKENS, length_penalty: lengthPenalty = 1, early_stopping: earlyStopping = false } = request
   for (const field of NOT_OF_BEAMS) {
     if (request[field] !== undefined && request[field] !== false) throw new ServiceError('invalid_request', `${field} is not for beam search: num_beams is ${beams}`, { param: field })
   }
+  if (taskOutput !== undefined) throw new ServiceError('invalid_request', `the task has an output, which is not for beam search: num_beams is ${beams}`, { param: 'num_beams' })
   if (answers > beams) throw new ServiceError('invalid_request', `${answers} answers of ${beams} beams`, { param: 'n' })
   return { kind: 'beams', maxTokens, stopTokenIds: [...stopTokenIds], beams, answers, lengthPenalty, earlyStopping }
 }

@@ -57,7 +57,7 @@ export function inferRoutes (app: Application, services: ApiServices, metrics: M
     checkShape(options)
     const signal = hangUpSignal(reply)
     const model = await resolveModel(registry, base, tenantOf(request), request.params.task, options.ensemble)
-    const work = model.spec?.kind === 'classification' ? classificationWork(options) : generationWork(options, base.config.eosTokenIds)
+    const work = model.spec?.kind === 'classification' ? classificationWork(options) : generationWork(options, base.config.eosTokenIds, model.spec?.output)
     const head = answerHead(`inf_${randomBytes(12).toString('hex')}`, model, base.digest)
     const call: Call = { request, model, head, options, work, signal }
     if (options.inputs !== undefined) return { ...head, ...await many(call, options.inputs) }

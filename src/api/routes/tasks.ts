@@ -1,4 +1,5 @@
 import { type Static, Type } from '@sinclair/typebox'
+import { OutputSchema } from '../../constraint/output.js'
 import { ServiceError } from '../../errors.js'
 import { TASK_KINDS, type TaskSpec } from '../../prompt/task-spec.js'
 import { DEFAULT_TEMPLATES, parseTemplate } from '../../prompt/template.js'
@@ -23,6 +24,8 @@ export const TaskSchema = Type.Object({
   template: Type.String(),
   verbalizer: Type.Union([Type.Literal('vectors'), Type.Literal('tokens'), Type.Null()]),
   labels: Type.Union([Type.Array(LabelWire), Type.Null()]),
+  // Not there at all without one: answers of before there were outputs are given again as they were.
+  output: Type.Optional(OutputSchema),
   base: DigestText,
   created_at: Timestamp
 }, { title: 'Task' })
@@ -35,13 +38,14 @@ const CreateTask = Type.Object({
   kind: Type.Union(TASK_KINDS.map(kind => Type.Literal(kind))),
   template: Type.Optional(Type.String({ minLength: 1, maxLength: 10_000, description: '{input} or other {fields}; {{ and }} are braces' })),
   labels: Type.Optional(Type.Array(Type.String({ minLength: 1, maxLength: 200 }), { maxItems: 1000 })),
-  verbalizer: Type.Optional(Type.Union([Type.Literal('vectors'), Type.Literal('tokens')], { description: 'default vectors' }))
+  verbalizer: Type.Optional(Type.Union([Type.Literal('vectors'), Type.Literal('tokens')], { description: 'default vectors' })),
+  output: Type.Optional(OutputSchema)
 }, closed)
 
 const DescribeTask = Type.Object({ description: Description }, closed)
 
 function toWire (task: TaskRecord): Static<typeof TaskSchema> {
-  const { kind, template, verbalizer } = task.spec
+  const { kind, template, verbalizer, output } = task.spec
   return {
     name: task.name,
     description: task.description,
@@ -49,6 +53,7 @@ function toWire (task: TaskRecord): Static<typeof TaskSchema> {
     template,
     verbalizer: verbalizer?.type ?? null,
     labels: verbalizer === null ? null : verbalizer.labels.map(label => ({ name: label.name, token_id: label.tokenId, token: label.piece })),
+    ...(output === undefined ? {} : { output }),
     base: task.base,
     created_at: task.createdAt
   }
@@ -61,8 +66,9 @@ function specOf (wanted: Static<typeof CreateTask>, tokenizer: ApiServices['toke
   if (wanted.kind === 'generation') {
     if (wanted.labels !== undefined) throw new ServiceError('invalid_request', 'a generation task has no labels', { param: 'labels' })
     if (wanted.verbalizer !== undefined) throw new ServiceError('invalid_request', 'a generation task has no verbalizer', { param: 'verbalizer' })
-    return { kind: wanted.kind, template, verbalizer: null }
+    return { kind: wanted.kind, template, verbalizer: null, ...(wanted.output === undefined ? {} : { output: wanted.output }) }
   }
+  if (wanted.output !== undefined) throw new ServiceError('invalid_request', 'output is for generation, this task is classification', { param: 'output' })
   const names = wanted.labels ?? []
   if (names.length === 0) throw new ServiceError('invalid_request', 'a classification task needs its labels', { param: 'labels' })
   if (names.length === 1) throw new ServiceError('one_label', 'a classification task needs at least two labels', { param: 'labels' })
@@ -71,7 +77,7 @@ function specOf (wanted: Static<typeof CreateTask>, tokenizer: ApiServices['toke
   return { kind: wanted.kind, template, verbalizer: { type: wanted.verbalizer ?? 'vectors', labels: chooseLabels(names, tokenizer) } }
 }
 
-export function taskRoutes (app: Application, { registry, base, tokenizer }: Pick<ApiServices, 'registry' | 'base' | 'tokenizer'>): void {
+export function taskRoutes (app: Application, { registry, base, tokenizer, outputs }: Pick<ApiServices, 'registry' | 'base' | 'tokenizer' | 'outputs'>): void {
   const params = pathParameters('task')
 
   app.post('/v1/tasks', {
@@ -81,11 +87,13 @@ export function taskRoutes (app: Application, { registry, base, tokenizer }: Pic
     const task = await answerOnce(registry, request, request.body, async () => {
       // The base's name means the frozen LM itself wherever a task is named.
       if (request.body.name === base.name) throw new ServiceError('invalid_request', `${base.name} is the name of the base`, { param: 'name' })
+      const spec = specOf(request.body, tokenizer)
+      if (spec.output !== undefined) await outputs.compile(spec.output, tenantOf(request))
       const task: TaskRecord = {
         name: request.body.name,
         description: request.body.description ?? '',
         base: base.digest,
-        spec: specOf(request.body, tokenizer),
+        spec,
         createdAt: new Date().toISOString()
       }
       await registry.createTask(tenantOf(request), task)

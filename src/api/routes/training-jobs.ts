@@ -3,7 +3,7 @@ import { type Static, Type } from '@sinclair/typebox'
 import { ServiceError } from '../../errors.js'
 import { PRODUCTION } from '../../registry/names.js'
 import type { JobRecord, Scope } from '../../registry/registry.js'
-import { SCHEMA } from '../../schema.js'
+import { schemaOf } from '../../schema.js'
 import { JOB_EVENT_ID, JOB_STATES, type JobEvent, TrainingJobRequestSchema } from '../../training/job.js'
 import { completeRecipe, validationRows } from '../../training/recipe.js'
 import type { Application } from '../application.js'
@@ -75,7 +75,7 @@ export function trainingJobRoutes (app: Application, services: Pick<ApiServices,
       kind: task.spec.kind, rows, contextLength: base.config.contextLength, maxMicroBatchTokens: limits.maxMicroBatchTokens
     })
     return await registry.createJob({
-      schema: SCHEMA,
+      schema: schemaOf(task.spec),
       job: `job_${randomBytes(12).toString('hex')}`,
       tenant,
       task: task.name,

@@ -1,6 +1,7 @@
 import { text as readAll } from 'node:stream/consumers'
 import { parseArgs } from 'node:util'
 import { ApiError, type ApiClient } from '../api-client.js'
+import { outputOption } from '../output-option.js'
 import { openClient } from '../running-service.js'
 import { given, numberOption, positionals, UsageError, type Verb } from '../verb.js'
 import type { Answer, InferAnswer } from '../wire-types.js'
@@ -28,7 +29,8 @@ const OPTIONS = {
   'early-stopping': { type: 'string' },
   stop: { type: 'string', multiple: true },
   logprobs: { type: 'string' },
-  ensemble: { type: 'string' }
+  ensemble: { type: 'string' },
+  output: { type: 'string' }
 } as const
 
 type Values = ReturnType<typeof parse>['values']
@@ -45,13 +47,14 @@ export const verb: Verb = {
     '  --ensemble 3,5,7  these versions of the task answer together\n' +
     '  --max-tokens N  --temperature X  --top-p X  --top-k N  --min-p X  --seed N  --n N  --stop TEXT\n' +
     '  --repetition-penalty X  --presence-penalty X  --frequency-penalty X  --logprobs N (with --json)\n' +
-    '  --num-beams N  --length-penalty X  --early-stopping true|false|never',
+    '  --num-beams N  --length-penalty X  --early-stopping true|false|never\n' +
+    '  --output JSON|FILE  what the answer satisfies: {"json_schema": ...}, {"choices": [...]} or {"regex": "..."}',
   async run (args) {
     const { values, positionals: rest } = parse(args)
     const [reference, given] = positionals(rest, 'TASK', 'INPUT')
     const input = given === '-' ? await readAll(process.stdin) : given!
     const path = `/v1/tasks/${encodeURIComponent(reference!)}/infer`
-    const options = requestOptions(values)
+    const options = await requestOptions(values)
     const lines = given === '-' ? jsonLines(input) : null
     const client = await openClient()
     if (lines !== null) return await many(client, path, lines, options)
@@ -66,7 +69,7 @@ export const verb: Verb = {
   }
 }
 
-function requestOptions (values: Values): Record<string, unknown> {
+async function requestOptions (values: Values): Promise<Record<string, unknown>> {
   return given({
     scores: values.scores || undefined,
     chat: values.chat || undefined,
@@ -85,7 +88,8 @@ function requestOptions (values: Values): Record<string, unknown> {
     early_stopping: earlyStopping(values['early-stopping']),
     stop: values.stop,
     logprobs: numberOption('logprobs', values.logprobs),
-    ensemble: values.ensemble?.split(',').map(version => numberOption('ensemble', version))
+    ensemble: values.ensemble?.split(',').map(version => numberOption('ensemble', version)),
+    output: await outputOption(values.output)
   })
 }
 

@@ -5,6 +5,7 @@ import { FINAL_STATES, type JobEvent } from '../../training/job.js'
 import { ApiError, type ApiClient } from '../api-client.js'
 import { type DataFile, readDataFile } from '../data-file.js'
 import { jobDisplay } from '../job-display.js'
+import { outputOption } from '../output-option.js'
 import { openClient } from '../running-service.js'
 import { taskFromData } from '../task-from-data.js'
 import { given, numberOption, positionals, UsageError, type Verb } from '../verb.js'
@@ -21,6 +22,7 @@ const OPTIONS = {
   'no-publish': { type: 'boolean', default: false },
   kind: { type: 'string' },
   template: { type: 'string' },
+  output: { type: 'string' },
   watch: { type: 'boolean', default: false },
   json: { type: 'boolean', default: false }
 } as const
@@ -38,16 +40,18 @@ export const verb: Verb = {
     '  --virtual-tokens N    --init random|vocabulary|text\n' +
     '  --set name=value      a hyper-parameter by its name, for example learning_rate=0.005 (repeat for more)\n' +
     '  --alias NAME          the alias that moves to the new version (production); --no-publish moves none\n' +
+    '  --output JSON|FILE    of a new task: what each answer satisfies, {"json_schema": ...}, {"choices": [...]} or {"regex": "..."}\n' +
     '  --watch               follow the job to its end; the exit code says whether it succeeded',
   async run (args) {
     const { values, positionals: rest } = parse(args)
     const [path] = positionals(rest, 'DATA')
     if (values.task === undefined) throw new UsageError('--task is missing')
     const options = jobOptions(values)
+    const output = await outputOption(values.output)
     const data = await readDataFile(path!)
     const validation = values.validation === undefined ? null : await readDataFile(values.validation)
     const client = await openClient()
-    await ensureTask(client, values.task, data, values)
+    await ensureTask(client, values.task, data, values, output)
     const job = await client.post<Job>('/v1/training-jobs', {
       task: values.task,
       training_file: await upload(client, path!, data),
@@ -80,17 +84,17 @@ function jobOptions (values: Values): Record<string, unknown> {
   })
 }
 
-async function ensureTask (client: ApiClient, name: string, data: DataFile, values: Values): Promise<void> {
+async function ensureTask (client: ApiClient, name: string, data: DataFile, values: Values, output: object | undefined): Promise<void> {
   try {
     await client.get<Task>(`/v1/tasks/${encodeURIComponent(name)}`)
-    if (values.kind !== undefined || values.template !== undefined) throw new UsageError(`the task ${name} exists, so its kind and template are chosen`)
+    if (values.kind !== undefined || values.template !== undefined || output !== undefined) throw new UsageError(`the task ${name} exists, so its kind, template and output are chosen`)
     return
   } catch (error) {
     if (!(error instanceof ApiError) || error.code !== 'task_not_found') throw error
   }
   const guessed = values.kind === 'generation' ? { kind: 'generation', labels: null } : taskFromData(data.rows)
   if (values.kind !== undefined && values.kind !== guessed.kind) throw new UsageError(`--kind ${values.kind}: the rows have no labels for that`)
-  const task = await client.post<Task>('/v1/tasks', given({ name, kind: guessed.kind, labels: guessed.labels ?? undefined, template: values.template }))
+  const task = await client.post<Task>('/v1/tasks', given({ name, kind: guessed.kind, labels: guessed.labels ?? undefined, template: values.template, output }))
   const labels = task.labels === null ? '' : `, ${task.labels.length} labels: ${task.labels.map(label => label.name).join(', ')}`
   console.error(`new task ${name}: ${task.kind}, template ${JSON.stringify(task.template)}${labels}`)
 }
