@@ -22,7 +22,7 @@ const BENCHES: Readonly<Record<string, Bench>> = {
     run: async args => await (await import('./many.js')).many(args)
   },
   isolation: {
-    usage: 'isolation [--format w8a8|float32] [--mixes N]   requests in random company against each one alone, to the bit',
+    usage: 'isolation [--model default|tiny] [--engine c-api|stock] [--format w8a8|float32] [--mixes N]\n                                                  requests in random company against each one alone, to the bit',
     run: async args => await (await import('./isolation.js')).isolation(args)
   },
   structured: {

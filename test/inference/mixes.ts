@@ -1,16 +1,14 @@
 /** Requests in random company, each compared with itself alone: for the tests on a tiny base and the benchmark on a real one. */
 import { isDeepStrictEqual } from 'node:util'
-import { setImmediate as turn } from 'node:timers/promises'
 import type { Output } from '../../src/constraint/output.js'
 import type { Digest } from '../../src/digest.js'
 import type { SequenceEvent, SequenceRequest } from '../../src/inference/protocol.js'
 import type { RunningService } from '../../src/inference/start-service.js'
 import type { Base } from '../../src/model/base.js'
 import { type Method, METHODS } from '../../src/prompt/methods.js'
-import { beamSearch, classification, collect, ensemble, generate, type MemoryArtifacts, promptFiles, submit, untimed } from './tiny-service.js'
+import { type Below, Company } from './company.js'
+import { beamSearch, classification, collect, ensemble, generate, type MemoryArtifacts, promptFiles, untimed } from './tiny-service.js'
 
-/** More turns of the event loop than this never lie between two arrivals. */
-const MAX_TURNS = 3
 /** Coprime to the number of tasks, so that the requests of a mix are of different tasks. */
 const STRIDE = 7
 /** Coprime to the number of tasks too: every task keeps some of its own requests. */
@@ -20,6 +18,7 @@ const ENSEMBLE_EVERY = 13
 const FIXED_EVERY = 5
 const MAX_FIXED = 12
 const OUTPUT_EVERY = 5
+const HANG_UP_EVERY = 4
 const PENALTIES = [{ repetition: 1.3, presence: 0, frequency: 0 }, { repetition: 1, presence: 0.5, frequency: 0.7 }, { repetition: 0.8, presence: -1, frequency: 0.1 }, { repetition: 2, presence: 1, frequency: 2 }]
 
 const OUTPUTS: readonly Output[] = [
@@ -80,9 +79,6 @@ function requestTo (tasks: readonly PublishedTask[], index: number, { input, max
   return together(generate(input(index), { prompt, maxTokens: maxTokens(), stopTokenIds: stopTokenIds(), sampling, ...penalties, ...output, logprobs: index % 4 === 0 ? 3 : null }))
 }
 
-/** Random whole number from 0 to under `limit`. */
-export type Below = (limit: number) => number
-
 /** A request and its events when nothing else runs, without the times. */
 export interface Known { readonly request: SequenceRequest, readonly alone: readonly unknown[] }
 
@@ -92,26 +88,26 @@ export async function runAlone (service: RunningService, requests: readonly Sequ
   return known
 }
 
-export interface MixResult { readonly mix: number, readonly known: Known, readonly events: readonly SequenceEvent[], readonly same: boolean }
+export interface MixAnswer { readonly known: Known, readonly events: readonly SequenceEvent[], readonly same: boolean }
+export interface MixResult {
+  readonly mix: number
+  readonly answers: readonly MixAnswer[]
+  /** Requests beside them that hung up. */
+  readonly left: number
+}
 
-/** Results of `mixes` rounds of `inFlight` requests that arrive a few turns apart, beside one that hangs up. */
+/** `mixes` rounds of `inFlight` requests of several tenants that arrive while others run, beside some that hang up. */
 export async function * runMixes (service: RunningService, pool: readonly Known[], { mixes, inFlight, below }: { readonly mixes: number, readonly inFlight: number, readonly below: Below }): AsyncGenerator<MixResult> {
   for (let mix = 0; mix < mixes; mix++) {
     const first = below(pool.length)
-    const chosen = Array.from({ length: inFlight }, (_, i) => pool[(first + i * STRIDE) % pool.length]!)
-    const noise = new AbortController()
-    const cancelled = submit(service, generate([1, 2, 3], { maxTokens: 100 }), noise.signal)
-    const results = []
-    for (const { request } of chosen) {
-      results.push(submit(service, request).then(({ done }) => done))
-      for (let wait = below(MAX_TURNS + 1); wait > 0; wait--) await turn()
+    const company = new Company(service, below)
+    const answers: Array<Promise<MixAnswer>> = []
+    for (let index = 0; index < inFlight; index++) {
+      const known = pool[(first + index * STRIDE) % pool.length]!
+      await company.moment()
+      if (below(HANG_UP_EVERY) === 0) company.sendAndHangUp(pool[below(pool.length)]!.request)
+      answers.push(company.send(known.request).then(events => ({ known, events, same: isDeepStrictEqual(untimed(events), known.alone) })))
     }
-    await cancelled
-    noise.abort()
-    for (const [index, result] of results.entries()) {
-      const events = await result
-      const known = chosen[index]!
-      yield { mix, known, events, same: isDeepStrictEqual(untimed(events), known.alone) }
-    }
+    yield { mix, answers: await Promise.all(answers), left: await company.gone() }
   }
 }
