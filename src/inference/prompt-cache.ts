@@ -115,17 +115,6 @@ export class PromptCache {
     }
   }
 
-  #warm (key: Digest): PinnedPrompt | null {
-    const warm = this.#compiled.pin(key)
-    if (warm === null) this.#misses++
-    else this.#hits++
-    return warm
-  }
-
-  async #cold (digest: Digest, arrival: number): Promise<PinnedPrompt> {
-    return this.#compiled.add(digest, await this.#making.run(digest, async () => await this.#made(await this.#loaded(digest), arrival)))
-  }
-
   /** All of them or none, each with the fixed tokens behind it. @param arrival as in `acquire` */
   async acquireAll (digests: readonly Digest[], fixed: FixedTokens | null, arrival: number): Promise<PinnedPrompt[]> {
     const settled = await Promise.allSettled(digests.map(digest => fixed === null ? this.acquire(digest, arrival) : this.acquireWith(digest, fixed, arrival)))
@@ -142,6 +131,17 @@ export class PromptCache {
     const loaded = await this.#loaded(digest)
     if (!this.#compiled.hasRoom(this.#options.prefixBytes(loaded.virtualTokens))) return
     this.#compiled.add(digest, await this.#making.run(digest, async () => await this.#made(loaded, arrival))).release()
+  }
+
+  #warm (key: Digest): PinnedPrompt | null {
+    const warm = this.#compiled.pin(key)
+    if (warm === null) this.#misses++
+    else this.#hits++
+    return warm
+  }
+
+  async #cold (digest: Digest, arrival: number): Promise<PinnedPrompt> {
+    return this.#compiled.add(digest, await this.#making.run(digest, async () => await this.#made(await this.#loaded(digest), arrival)))
   }
 
   async #loaded (digest: Digest): Promise<PromptEmbeddings | CompiledPrompt> {

@@ -66,7 +66,7 @@ suite('inference client and server', () => {
       emit(token(1))
       void once(said, 'more').then(() => { emit(token(2)); emit(FINISHED) })
     }
-    const request = generate([4, 5], { maxTokens: 3 })
+    const request = { ...generate([4, 5], { maxTokens: 3 }), fixedTokens: 1 }
     const events = client.run(request, null, never)
     assert.deepEqual((await events.next()).value, token(1))
     said.emit('more')
@@ -101,7 +101,7 @@ suite('inference client and server', () => {
     submit = async () => assert.fail('reached the backend')
     const wrong = [
       [{ ...generate([1]), extra: 1 }, 'extra'], [generate([]), 'inputIds'], [generate([1.5]), 'inputIds/0'], [generate([-1]), 'inputIds/0'],
-      [{ ...generate([1]), prompt: 'sha256:1' }, 'prompt'], [generate([1], { maxTokens: 0 }), 'work'], [{}, 'id']
+      [{ ...generate([1]), prompt: 'sha256:1' }, 'prompt'], [generate([1], { maxTokens: 0 }), 'work'], [{ ...generate([1, 2]), fixedTokens: 0 }, 'fixedTokens'], [{}, 'id']
     ] as const
     for (const [request, param] of wrong) {
       await assert.rejects(all(request as unknown as SequenceRequest), (error: unknown) => {

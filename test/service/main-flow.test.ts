@@ -5,6 +5,7 @@ import { stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { after, before, suite, test } from 'node:test'
 import { ReplicaClient } from '../../src/inference/client.js'
+import type { StatusReport } from '../../src/inference/protocol.js'
 import { homePaths } from '../../src/supervisor/home.js'
 import { type Alias, type AliasMove, errorOf, type File, type InferAnswer, type InferEvent, type Job, type Key, type NewKey, type Task, type Version } from '../api/answers.js'
 import { receivedEvents } from '../api/server-sent-events.js'
@@ -100,7 +101,7 @@ suite('from a key to a served prompt', { timeout: 900_000 }, () => {
   })
 
   test('both methods write text, streamed or not, many tasks in flight together', async () => {
-    await service.post('/v1/tasks', { name: 'writer', kind: 'generation' })
+    await service.post('/v1/tasks', { name: 'writer', kind: 'generation', template: 'Which lamp has this name? {input}\n' })
     const rows = Array.from({ length: 24 }, (_, i) => ({ input: `name ${i}`, target: `the lamp ${i % 3}` }))
     for (const type of ['prefix-tuning', 'prompt-tuning']) {
       await trained('writer', { rows, recipe: { max_steps: 12, evaluations: 2 }, method: { type, num_virtual_tokens: 5 } })
@@ -122,6 +123,10 @@ suite('from a key to a served prompt', { timeout: 900_000 }, () => {
     assert.equal(first.event === 'start' && first.data.version, 1)
     assert.equal(last.event === 'finished' && last.data.finish_reason, 'length')
     assert.equal(events.filter(event => event.event === 'text').map(({ data }) => data.text).join(''), alone[0])
+
+    // The text in front of the name ran once for each version, and not for each of some ten requests.
+    const { fixedTokensPrefilledTotal, fixedTokensReusedTotal } = await inferenceStatus()
+    assert.ok(fixedTokensPrefilledTotal > 0 && fixedTokensReusedTotal >= 2 * fixedTokensPrefilledTotal, `${fixedTokensPrefilledTotal} run, ${fixedTokensReusedTotal} not`)
   })
 
   test('many inputs in one call are answered in order, each for itself', async () => {
@@ -180,15 +185,22 @@ suite('from a key to a served prompt', { timeout: 900_000 }, () => {
     assert.deepEqual(await Promise.all(streams), streams.map((_, i) => i % 2 === 1 ? 'text' : 'finished'))
     // Since the last time that anybody asked for metrics: the whole of this suite.
     t.diagnostic(`event-loop delay of the api, p99: ${(1000 * (await metrics()).get('nodejs_eventloop_lag_p99_seconds')!).toFixed(1)} ms`)
-    // Asked of the process itself: what the api knows of it may be a second old.
-    const inference = new ReplicaClient(`unix:${join(homePaths(service.home).sockets, 'inference.sock')}`)
     await until('no sequence runs or waits', async () => {
-      const { running, waiting } = await inference.status()
+      const { running, waiting } = await inferenceStatus()
       return running === 0 && waiting === 0
     })
-    inference.close()
     assert.equal((await metrics()).get('permafrost_inference_slots'), 8)
   })
+
+  /** Asked of the process itself: what the api knows of it may be a second old. */
+  async function inferenceStatus (): Promise<StatusReport> {
+    const inference = new ReplicaClient(`unix:${join(homePaths(service.home).sockets, 'inference.sock')}`)
+    try {
+      return await inference.status()
+    } finally {
+      inference.close()
+    }
+  }
 
   /** By name: of those with labels, the last. */
   async function metrics (): Promise<Map<string, number>> {

@@ -2,8 +2,16 @@
 import { parseTemplate } from '../../prompt/template.js'
 import { SHORT_TEXT_BYTES, type TextServices } from './input-ids.js'
 
-/** Of fewer, a run of their own and memory for their keys and values cost more than is saved. */
+/**
+ * A request of 20 tokens behind so many takes 18 % less time than with them, default base, and 10 % behind half as many: too
+ * little for keeping the keys and values of prompt and beginning once more.
+ */
 const MIN_FIXED_TOKENS = 8
+/**
+ * Those behind them run with the input. A tenant chooses its templates, and a prefix is in memory for as long as a request
+ * to it waits or runs: 11 MiB for so many on the default base. The scheduler compiles them in one step.
+ */
+const MAX_FIXED_TOKENS = 256
 /** Of so many templates the beginnings are remembered. */
 const MAX_TEMPLATES = 1024
 /**
@@ -51,7 +59,7 @@ export class FixedBeginnings {
     const { tokenizer, tokenizerPool } = this.#services
     const short = Buffer.byteLength(text) * BEGINNINGS_OF_INPUTS.length <= SHORT_TEXT_BYTES
     const encode = (input: string): number[] | Promise<number[]> => short ? tokenizer.encode(text + input) : tokenizerPool.encode(text + input)
-    return commonBeginning(await Promise.all(BEGINNINGS_OF_INPUTS.map(encode)))
+    return commonBeginning(await Promise.all(BEGINNINGS_OF_INPUTS.map(encode))).slice(0, MAX_FIXED_TOKENS)
   }
 }
 
