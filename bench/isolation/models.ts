@@ -36,8 +36,8 @@ export type ModelName = typeof MODELS[number]
 /** Each is opened when it is its turn. */
 export function modelsOf (name: ModelName, config: Config): ReadonlyArray<() => Promise<Model>> {
   if (name === 'default') return [async () => await defaultModel(config)]
-  // Served by the fused attention, and by plain operators.
-  return [16, 12].map(headSize => async () => await tinyModel(headSize))
+  // Served by the fused attention, and by plain operators, whose products are others when one head of keys is for all.
+  return ([[16, 2], [12, 2], [12, 1]] as const).map(([headSize, numKvHeads]) => async () => await tinyModel(headSize, numKvHeads))
 }
 
 /** Keys and values of a trained prefix are of this order. */
@@ -63,10 +63,10 @@ async function defaultModel (config: Config): Promise<Model> {
 }
 
 /** Small, so that a hundred thousand mixes take minutes. */
-async function tinyModel (headSize: number): Promise<Model> {
-  const { base, dispose } = await tinyBase({ numLayers: 2, numHeads: 4, numKvHeads: 2, headSize, hiddenSize: 4 * headSize, intermediateSize: 48, contextLength: 384 })
+async function tinyModel (headSize: number, numKvHeads: number): Promise<Model> {
+  const { base, dispose } = await tinyBase({ numLayers: 2, numHeads: 4, numKvHeads, headSize, hiddenSize: 4 * headSize, intermediateSize: 48, contextLength: 384 })
   return {
-    name: `tiny, head size ${headSize}`,
+    name: `tiny, head size ${headSize}, ${numKvHeads} of keys`,
     base,
     settings: { maxContext: 384, threads: 1, promptCacheBytes: 20_000 },
     promptLengths: [1, 2, 7, 20],

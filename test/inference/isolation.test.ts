@@ -11,9 +11,9 @@ import { classification, collect, generate, promptFiles, tinyService, untimed } 
 
 const IN_FLIGHT = 8
 
-function isolation (mixes: number, format: ServingFormat, headSize: number, engine: typeof CApiEngine.open | typeof StockEngine.open): void {
-  test(`${mixes} random mixes of ${IN_FLIGHT} requests: ${format}, head size ${headSize}, ${engine === CApiEngine.open ? 'C API' : 'stock'}`, async () => {
-    const { base, dispose } = await tinyBase({ headSize, hiddenSize: 4 * headSize, contextLength: 640 })
+function isolation (mixes: number, format: ServingFormat, headSize: number, engine: typeof CApiEngine.open | typeof StockEngine.open, numKvHeads = 2): void {
+  test(`${mixes} random mixes of ${IN_FLIGHT} requests: ${format}, head size ${headSize}, ${numKvHeads} of keys, ${engine === CApiEngine.open ? 'C API' : 'stock'}`, async () => {
+    const { base, dispose } = await tinyBase({ headSize, numKvHeads, hiddenSize: 4 * headSize, contextLength: 640 })
     // Fewer slots than requests, and room for about half of the prompts: rows move and prompts are compiled while others decode.
     const service = await tinyService(base, { format, slots: IN_FLIGHT - 2, promptCacheBytes: 60_000 }, engine)
     try {
@@ -42,6 +42,7 @@ suite('isolation of requests', () => {
   isolation(200, 'float32', 16, CApiEngine.open)
   isolation(200, 'w8a8', 12, CApiEngine.open)
   isolation(200, 'float32', 12, CApiEngine.open)
+  isolation(100, 'float32', 12, CApiEngine.open, 1)
   isolation(20, 'w8a8', 16, StockEngine.open)
 
   for (const headSize of [16, 12]) {

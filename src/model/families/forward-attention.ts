@@ -79,11 +79,18 @@ export function fusedAttention (b: GraphBuilder, config: LlamaConfig, maxPositio
 
 /** Softmax over the positions a query may see: q [B,S,H·D], keys and values [B,KH,T,D], `visible` bool [B,1,1,S,T] or what broadcasts to it. */
 function attend (b: GraphBuilder, { numHeads, numKvHeads, headSize }: LlamaConfig, { split }: Sequences, q: Value, keys: Value, values: Value, visible: Value): Value {
-  const queries = b.transpose(split(q, numKvHeads, numHeads / numKvHeads, headSize), 0, 2, 3, 1, 4)
-  const scores = b.matmul(queries, b.unsqueeze(keys, 2), { transB: true, alpha: headSize ** -0.5 })
+  const group = numHeads / numKvHeads
+  // Copied where one head is for all: MatMul folds the heads of a single row into one product when their other side is the
+  // same, and that product rounds otherwise than those of the same row in a batch.
+  const forGroup = (heads: Value): Value => {
+    const shared = b.unsqueeze(heads, 2)
+    return numKvHeads > 1 || group === 1 ? shared : b.op('Expand', [shared, b.integers(1, 1, group, 1, 1)], {}, { shape: shared.shape.map((dim, axis) => axis === 2 ? group : dim) })
+  }
+  const queries = b.transpose(split(q, numKvHeads, group, headSize), 0, 2, 3, 1, 4)
+  const scores = b.matmul(queries, forGroup(keys), { transB: true, alpha: headSize ** -0.5 })
   // Where, not an added mask: what a slot held before must not reach the sum, however large it is.
   const probabilities = b.op('Softmax', [b.op('Where', [visible, scores, b.scalar(-1e9)], {})], { axis: -1 })
-  const attended = b.transpose(b.matmul(probabilities, b.unsqueeze(values, 2)), 0, 3, 1, 2, 4)
+  const attended = b.transpose(b.matmul(probabilities, forGroup(values)), 0, 3, 1, 2, 4)
   return b.reshape(attended, [product(attended.shape[0]!, attended.shape[1]!), numHeads * headSize])
 }
 
