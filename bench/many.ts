@@ -1,6 +1,6 @@
 /**
- * `npm run bench -- many`: traffic spread evenly over 10,000 prompts against the same traffic to one prompt, once with
- * room for the keys and values of a tenth, once of all.
+ * `npm run bench -- many`: traffic spread evenly over 10,000 prompts against the same traffic to one prompt, with room for
+ * the keys and values of a tenth, a quarter, a half, and all of them.
  */
 import { availableParallelism, loadavg } from 'node:os'
 import { parseArgs } from 'node:util'
@@ -45,7 +45,7 @@ interface Setting {
   readonly room: number
 }
 const SETTINGS_OF_RUN: readonly Setting[] = [
-  { name: 'of 1,000, embeddings of all', method: 'prompt-tuning', room: 1_000 },
+  ...[1_000, 2_500, 5_000].map((room): Setting => ({ name: `of ${room.toLocaleString('en')}, embeddings of all`, method: 'prompt-tuning', room })),
   { name: 'of all', method: 'prefix-tuning', room: PROMPTS }
 ]
 

@@ -1,4 +1,5 @@
 import { Arena, prefixLength } from '../../src/inference/arena.js'
+import { inTurn } from '../statistics.js'
 import { medianTimes, type Times, timesOf } from './times.js'
 import { freshService, type Setting, VIRTUAL_TOKENS } from './setting.js'
 
@@ -15,12 +16,12 @@ export async function measureWarm (setting: Setting): Promise<Warm> {
   const { engine: { arena }, stop } = await freshService(setting)
   try {
     const prefixes = Array.from({ length: PREFIXES }, (_, index) => new Float32Array(prefixLength(arena.shape, VIRTUAL_TOKENS)).fill(index))
-    const rounds = Array.from({ length: ROUNDS }, () => ({ swap: swaps(arena, prefixes), floor: copies(prefixes) }))
-    return {
-      prefixBytes: prefixes[0]!.byteLength,
-      swap: medianTimes(rounds.map(({ swap }) => swap)),
-      floor: medianTimes(rounds.map(({ floor }) => floor))
+    const measures = { swap: () => swaps(arena, prefixes), floor: () => copies(prefixes) }
+    const rounds = { swap: [] as Times[], floor: [] as Times[] }
+    for (let round = 0; round < ROUNDS; round++) {
+      for (const what of inTurn(['swap', 'floor'] as const, round)) rounds[what].push(measures[what]())
     }
+    return { prefixBytes: prefixes[0]!.byteLength, swap: medianTimes(rounds.swap), floor: medianTimes(rounds.floor) }
   } finally {
     await stop(0)
   }
