@@ -129,6 +129,21 @@ suite('from a key to a served prompt', { timeout: 900_000 }, () => {
     assert.ok(fixedTokensPrefilledTotal > 0 && fixedTokensReusedTotal >= 2 * fixedTokensPrefilledTotal, `${fixedTokensPrefilledTotal} run, ${fixedTokensReusedTotal} not`)
   })
 
+  test('two versions answer together: a label by the mean of their log-probabilities, a text the same streamed', async () => {
+    const alone = await Promise.all([1, 2].map(async version => await service.infer(`things@${version}`, BASKET, { scores: true })))
+    const together = await service.infer('things', BASKET, { scores: true, ensemble: [2, 1] })
+    assert.deepEqual(together.ensemble?.map(({ version, digest }) => [version, digest]), alone.map(({ version, digest }) => [version, digest]))
+    const weights = Object.keys(alone[0]!.scores!).map(label => [label, Math.sqrt(alone[0]!.scores![label]! * alone[1]!.scores![label]!)] as const)
+    const total = weights.reduce((sum, [, weight]) => sum + weight, 0)
+    for (const [label, weight] of weights) assert.ok(Math.abs(together.scores![label]! - weight / total) < 1e-9, `${label}: ${together.scores![label]} against ${weight / total}`)
+    for (const count of ['prompt_tokens', 'virtual_tokens', 'completion_tokens'] as const) assert.equal(together.usage[count], alone[0]!.usage[count] + alone[1]!.usage[count])
+
+    const { text, usage } = await service.infer('writer', BASKET, { max_tokens: 12, ensemble: [1, 2] })
+    assert.deepEqual([usage.virtual_tokens, usage.completion_tokens], [10, 24])
+    const command = await service.permafrost(['infer', 'writer', BASKET, '--max-tokens', '12', '--ensemble', '1,2', '--stream'])
+    assert.deepEqual([command.code, command.stdout], [0, `${text}\n`])
+  })
+
   test('many inputs in one call are answered in order, each for itself', async () => {
     const { results } = await service.post<InferAnswer>('/v1/tasks/things@1/infer', { inputs: [BASKET, '', 'a green frog 2', 5] })
     assert.deepEqual(results?.map(({ label, error }) => label ?? [error?.code, error?.param]), ['basket', ['empty_input', 'inputs/1'], 'frog', ['invalid_request', 'inputs/3']])
