@@ -9,10 +9,10 @@ import { Ajv } from 'ajv'
 import { loadConfig } from '../src/config.js'
 import { compileOutput } from '../src/constraint/compile.js'
 import type { Output } from '../src/constraint/output.js'
-import { TokenMasks, vocabularyOf } from '../src/inference/token-masks.js'
+import { TokenMasks } from '../src/inference/token-masks.js'
+import { loadVocabulary } from '../src/inference/vocabulary.js'
 import type { Base } from '../src/model/base.js'
 import { loadTokenizer } from '../src/model/bpe-tokenizer.js'
-import { loadTokenBytes } from '../src/model/token-bytes.js'
 import type { Tokenizer } from '../src/model/tokenizer.js'
 import type { Below } from '../test/constraint/following.js'
 import { randomOutput } from '../test/constraint/random-outputs.js'
@@ -66,7 +66,7 @@ function compileAll (outputs: readonly Output[]): Compiled {
   const states: number[] = []
   for (const output of outputs) {
     const begun = performance.now()
-    states.push(compileOutput(output).accepting.length)
+    states.push(compileOutput(output).automaton.accepting.length)
     ms.push(performance.now() - begun)
   }
   return { ms, states }
@@ -135,10 +135,10 @@ async function costOf (base: Base, service: TestService, tokenizer: Tokenizer, t
 
 /** A mask made for the first time, and taken from memory. */
 async function masksAlone (base: Base): Promise<{ walkMs: number[], warmMs: number }> {
-  const vocabulary = vocabularyOf(await loadTokenBytes(base.folder), base.manifest.config.vocabSize)
-  const automaton = compileOutput(ENDLESS)
-  const masks = new TokenMasks(automaton, vocabulary)
-  const states = Array.from({ length: 100 }, (_, index) => Math.floor(index * automaton.accepting.length / 100))
+  const vocabulary = await loadVocabulary(base.folder, base.manifest.config.vocabSize)
+  const compiled = compileOutput(ENDLESS, vocabulary.singleBytes)
+  const masks = new TokenMasks(compiled, vocabulary)
+  const states = Array.from({ length: 100 }, (_, index) => Math.floor(index * compiled.automaton.accepting.length / 100))
   const walkMs = states.map(state => {
     const begun = performance.now()
     masks.of(state, false)

@@ -17,6 +17,14 @@ export interface Automaton {
   readonly accepting: Uint8Array
 }
 
+/** What is known of each state beside, when only some bytes may be used alone. */
+export interface Completion {
+  /** [states] 1: the text can be completed from here by single bytes. */
+  readonly live: Uint8Array
+  /** [states] 1: a single byte leads on to where it can be. */
+  readonly open: Uint8Array
+}
+
 /** @throws TooLarge when the table or the work to make it has no bound that is worth it */
 export function automatonOf (nfa: Nfa): Automaton {
   const { classes, representatives } = byteClasses(nfa)
@@ -97,12 +105,8 @@ class Closures {
   }
 }
 
-/**
- * From where the text can still be completed by single bytes.
- * @param usable [256] 1: the byte may be used
- * @returns [states] 1: it can
- */
-export function completable ({ classes, numClasses, table, accepting }: Automaton, usable: Uint8Array): Uint8Array {
+/** @param usable [256] 1: the byte may be used alone */
+export function completionOf ({ classes, numClasses, table, accepting }: Automaton, usable: Uint8Array): Completion {
   const usableClass = new Uint8Array(numClasses)
   for (let byte = 0; byte < 256; byte++) if (usable[byte] === 1) usableClass[classes[byte]!] = 1
   const before: number[][] = Array.from(accepting, () => [])
@@ -116,5 +120,7 @@ export function completable ({ classes, numClasses, table, accepting }: Automato
       queue.push(source)
     }
   }
-  return live
+  const open = new Uint8Array(live.length)
+  for (const [target, sources] of before.entries()) if (live[target] === 1) for (const source of sources) open[source] = 1
+  return { live, open }
 }

@@ -1,21 +1,28 @@
 /** From what a task or a request asks for to the table its answers are followed in. */
-import { type Automaton, automatonOf, completable } from './automaton.js'
+import { type Automaton, automatonOf, type Completion, completionOf } from './automaton.js'
 import { either, type Grammar, text } from './grammar.js'
 import { jsonSchemaGrammar } from './json-schema.js'
 import { nfaOf, TooLarge } from './nfa.js'
 import { checkOutput, type Output, refusedOutput } from './output.js'
 import { RegexError, wholeMatch } from './regex.js'
 
+/** Every byte may be used alone. */
+export const ALL_BYTES: Uint8Array = new Uint8Array(256).fill(1)
 const HALF_A_PAIR = /[\uD800-\uDFFF]/u
 
-/** @throws ServiceError `invalid_request` at `output/…`: not understood, too large, or satisfied by no text */
-export function compileOutput (output: Output): Automaton {
+export interface CompiledOutput { readonly automaton: Automaton, readonly completion: Completion }
+
+/**
+ * @param usable [256] 1: the base has a token of this byte alone
+ * @throws ServiceError `invalid_request` at `output/…`: not understood, too large, or satisfied by no text
+ */
+export function compileOutput (output: Output, usable = ALL_BYTES): CompiledOutput {
   checkOutput(output)
   const place = `/${Object.keys(output)[0]!}`
   try {
     const automaton = automatonOf(nfaOf(grammarOf(output)))
-    if (completable(automaton, new Uint8Array(256).fill(1))[0] === 0) throw refusedOutput(place, 'no text satisfies it')
-    return automaton
+    if (completionOf(automaton, ALL_BYTES).live[0] === 0) throw refusedOutput(place, 'no text satisfies it')
+    return { automaton, completion: completionOf(automaton, usable) }
   } catch (error) {
     if (!(error instanceof TooLarge)) throw error
     throw refusedOutput(place, `too expensive: ${error.message}`)

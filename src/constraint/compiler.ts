@@ -5,17 +5,16 @@
  */
 import { Worker } from 'node:worker_threads'
 import { ServiceError } from '../errors.js'
-import type { Automaton } from './automaton.js'
-import type { CompilerAnswer } from './compiler-thread.js'
+import { ALL_BYTES, type CompiledOutput } from './compile.js'
+import type { CompilerAnswer, CompilerRequest } from './compiler-thread.js'
 import { type Output, refusedOutput } from './output.js'
 
 const DEADLINE_MS = 5000
 const MAX_HEAP_MB = 256
 
-interface Waiting {
-  readonly output: Output
+interface Waiting extends CompilerRequest {
   readonly tenant: string
-  readonly resolve: (automaton: Automaton) => void
+  readonly resolve: (compiled: CompiledOutput) => void
   readonly reject: (error: Error) => void
 }
 
@@ -36,12 +35,13 @@ export class OutputCompiler {
 
   /**
    * @param tenant whose turn it takes
+   * @param usable as in `compileOutput`
    * @throws ServiceError `invalid_request` at `output/…`; `inference_unavailable` when it was closed
    */
-  compile (output: Output, tenant: string): Promise<Automaton> {
+  compile (output: Output, tenant: string, usable = ALL_BYTES): Promise<CompiledOutput> {
     return new Promise((resolve, reject) => {
       if (this.#closed) throw stopped()
-      this.#waiting.push({ output, tenant, resolve, reject })
+      this.#waiting.push({ output, usable, tenant, resolve, reject })
       this.#next()
     })
   }
@@ -66,7 +66,7 @@ export class OutputCompiler {
     this.#current = next
     const thread = this.#thread ??= this.#start()
     this.#timer = setTimeout(() => this.#lost(thread, refusedOutput('', `too expensive: it takes longer than ${this.#deadlineMs} ms to compile`)), this.#deadlineMs)
-    thread.postMessage(next.output) // oxlint-disable-line unicorn/require-post-message-target-origin -- a thread, not a window
+    thread.postMessage({ output: next.output, usable: next.usable } satisfies CompilerRequest) // oxlint-disable-line unicorn/require-post-message-target-origin -- a thread, not a window
   }
 
   #lastTurn ({ tenant }: Waiting): number {
@@ -102,7 +102,7 @@ export class OutputCompiler {
 }
 
 function settleWith (answer: CompilerAnswer, { resolve, reject }: Waiting): void {
-  if ('automaton' in answer) resolve(answer.automaton)
+  if ('compiled' in answer) resolve(answer.compiled)
   else if ('refusal' in answer) reject(new ServiceError('invalid_request', answer.refusal.message, { param: answer.refusal.param }))
   else reject(new Error(`internal: an output was not compiled: ${answer.error}`))
 }

@@ -7,9 +7,10 @@
 import { badConfig, DEFAULT_KV_SLOTS } from '../config.js'
 import type { LlamaConfig } from '../model/llama-config.js'
 import { arenaBytes } from './arena.js'
+import { KEPT_OUTPUT_BYTES } from './output-constraints.js'
 
-/** Node, ONNX Runtime and the activations of one step: measured 135 MiB on the default base. */
-const PROCESS_BYTES = 144 * 2 ** 20
+/** Node, ONNX Runtime and the activations of one step: measured 135 MiB on the default base. Outputs: tables and masks that are kept, and the thread that makes them. */
+const PROCESS_BYTES = 144 * 2 ** 20 + KEPT_OUTPUT_BYTES + 32 * 2 ** 20
 const DEFAULT_CACHE_BYTES = 512 * 2 ** 20
 const DEFAULT_EMBEDDING_BYTES = 768 * 2 ** 20
 /** Of the two tiers of prompts: what the settings themselves allow. */

@@ -4,9 +4,10 @@ import type { Output } from '../constraint/output.js'
 import { digestOf } from '../digest.js'
 import { BoundedCache, type Pinned } from './bounded-cache.js'
 import { SingleFlight } from './single-flight.js'
-import { TokenMasks, type Vocabulary } from './token-masks.js'
+import { TokenMasks } from './token-masks.js'
+import type { Vocabulary } from './vocabulary.js'
 
-const KEPT_BYTES = 128 * 1024 * 1024
+export const KEPT_OUTPUT_BYTES = 32 * 1024 * 1024
 
 export type PinnedMasks = Pinned<TokenMasks>
 
@@ -17,7 +18,7 @@ export class OutputConstraints {
   // The compiler has its own order.
   readonly #making = new SingleFlight<TokenMasks>(Infinity)
 
-  constructor (compiler: Pick<OutputCompiler, 'compile'>, vocabulary: Vocabulary, keptBytes = KEPT_BYTES) {
+  constructor (compiler: Pick<OutputCompiler, 'compile'>, vocabulary: Vocabulary, keptBytes = KEPT_OUTPUT_BYTES) {
     this.#compiler = compiler
     this.#vocabulary = vocabulary
     this.#kept = new BoundedCache(keptBytes, masks => masks.bytes)
@@ -27,6 +28,6 @@ export class OutputConstraints {
   async acquire (output: Output, tenant: string): Promise<PinnedMasks> {
     // The order of properties is that of the answer, so it tells outputs apart.
     const digest = digestOf(JSON.stringify(output))
-    return this.#kept.pin(digest) ?? this.#kept.add(digest, await this.#making.run(digest, async () => new TokenMasks(await this.#compiler.compile(output, tenant), this.#vocabulary)))
+    return this.#kept.pin(digest) ?? this.#kept.add(digest, await this.#making.run(digest, async () => new TokenMasks(await this.#compiler.compile(output, tenant, this.#vocabulary.singleBytes), this.#vocabulary)))
   }
 }

@@ -3,7 +3,6 @@ import { join } from 'node:path'
 import type { Logger } from 'pino'
 import { OutputCompiler } from '../constraint/compiler.js'
 import { BASE_FILES, type Base, type ServingFormat } from '../model/base.js'
-import { loadTokenBytes } from '../model/token-bytes.js'
 import type { ArtifactStore } from '../registry/store/artifact-store.js'
 import { prefixLength } from './arena.js'
 import type { Engine, EngineOptions } from './engine/engine.js'
@@ -13,7 +12,7 @@ import { PromptCache } from './prompt-cache.js'
 import { PromptLoader } from './prompt-loader.js'
 import { InferenceService } from './service.js'
 import { StepLoop } from './step-loop.js'
-import { vocabularyOf } from './token-masks.js'
+import { loadVocabulary } from './vocabulary.js'
 
 /** Slots that were not used for this long, or for up to twice as long, give their memory back. */
 const SHRINK_MS = 30_000
@@ -52,7 +51,10 @@ export async function startService (base: Base, artifacts: Pick<ArtifactStore, '
   const startedAt = performance.now()
   const headRows = await HeadRows.open(base.folder)
   // One slot more, the last, is for compiling prompts.
-  const engine = await open({ file: join(base.folder, BASE_FILES.serving[format]), config, slots: slots + 1, positions: maxContext, threads })
+  const [engine, vocabulary] = await Promise.all([
+    open({ file: join(base.folder, BASE_FILES.serving[format]), config, slots: slots + 1, positions: maxContext, threads }),
+    loadVocabulary(base.folder, config.vocabSize)
+  ])
   logger.info({
     base: manifest.name, digest: manifest.digest, format, attention, engine: engine.kind, threads, slots, maxContext, loadMs: Math.round(performance.now() - startedAt)
   }, 'serving graph loaded')
@@ -71,7 +73,7 @@ export async function startService (base: Base, artifacts: Pick<ArtifactStore, '
     extend: (prompt, ids, arrival) => loop.extend(prompt, ids, arrival)
   })
   const compiler = new OutputCompiler()
-  const outputs = new OutputConstraints(compiler, vocabularyOf(await loadTokenBytes(base.folder), config.vocabSize))
+  const outputs = new OutputConstraints(compiler, vocabulary)
   const service = new InferenceService({ manifest, format, engine: engine.kind, maxContext, loop, prompts, outputs, logger })
   const shrinking = setInterval(() => {
     const givenBack = loop.shrink()
