@@ -126,5 +126,8 @@ export class Sequence implements Row {
 
 /** A prompt with enormous values overflows; the scores would be NaN and any token "the largest". @throws ServiceError `not_finite` */
 export function checkFinite (hidden: Float32Array): void {
-  if (!hidden.every(Number.isFinite)) throw new ServiceError('not_finite', 'the scores of this prompt are not finite numbers')
+  // Not `every`, which makes an object of each number.
+  for (let i = 0; i < hidden.length; i++) {
+    if (!Number.isFinite(hidden[i])) throw new ServiceError('not_finite', 'the scores of this prompt are not finite numbers')
+  }
 }

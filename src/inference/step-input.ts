@@ -20,27 +20,49 @@ export interface Compilation extends Schedulable {
   readonly failed: (error: Error) => void
 }
 
-/** Those in the step grow by the positions it fills. @param slots of sequences; the scratch slot is behind them */
-export function inputOf (step: WorkStep, running: readonly Row[], slots: number): StepInput {
-  switch (step.kind) {
-    case 'compile': {
-      const { item, tokens } = step
-      const start = item.ids.length - item.remaining
-      item.length += tokens
-      const { softTable } = item
-      return { firstSlot: slots, rows: 1, ids: item.ids.slice(start, start + tokens), lengths: [item.length], hiddenRows: [], logitRows: [], ...(softTable === undefined ? {} : { softTable }) }
-    }
-    case 'prefill': {
-      const { item, slot, tokens } = step
-      item.length += tokens
-      const last = item.remaining === tokens
-      return { firstSlot: slot, rows: 1, ids: item.inputChunk(tokens), lengths: [item.length], hiddenRows: last ? [tokens - 1] : [], logitRows: last && item.generates ? [0] : [] }
-    }
-    case 'decode': {
-      const rows = running.slice(0, step.rows)
-      for (const row of rows) row.length++
-      const every = rows.map((_, index) => index)
-      return { firstSlot: 0, rows: step.rows, ids: rows.map(row => row.lastToken), lengths: rows.map(row => row.length), hiddenRows: every, logitRows: every }
+interface DecodeInput extends StepInput { readonly ids: Int32Array, readonly lengths: Int32Array }
+
+/** Makes the inputs of the steps of one loop. Those of decode steps are made once for each number of rows, and filled again. */
+export class StepInputs {
+  readonly #slots: number
+  /** Index = rows. */
+  readonly #decoding: DecodeInput[] = []
+
+  /** @param slots of sequences; the scratch slot is behind them */
+  constructor (slots: number) {
+    this.#slots = slots
+  }
+
+  /** Valid until the next call. Those in the step grow by the positions it fills. */
+  of (step: WorkStep, running: readonly Row[]): StepInput {
+    switch (step.kind) {
+      case 'compile': {
+        const { item, tokens } = step
+        const start = item.ids.length - item.remaining
+        item.length += tokens
+        const { softTable } = item
+        return { firstSlot: this.#slots, rows: 1, ids: item.ids.slice(start, start + tokens), lengths: [item.length], hiddenRows: [], logitRows: [], ...(softTable === undefined ? {} : { softTable }) }
+      }
+      case 'prefill': {
+        const { item, slot, tokens } = step
+        item.length += tokens
+        const last = item.remaining === tokens
+        return { firstSlot: slot, rows: 1, ids: item.inputChunk(tokens), lengths: [item.length], hiddenRows: last ? [tokens - 1] : [], logitRows: last && item.generates ? [0] : [] }
+      }
+      case 'decode': {
+        const input = this.#decoding[step.rows] ??= decodeInput(step.rows)
+        for (let slot = 0; slot < step.rows; slot++) {
+          const row = running[slot]!
+          input.ids[slot] = row.lastToken
+          input.lengths[slot] = ++row.length
+        }
+        return input
+      }
     }
   }
+}
+
+function decodeInput (rows: number): DecodeInput {
+  const every = Int32Array.from({ length: rows }, (_, index) => index)
+  return { firstSlot: 0, rows, ids: new Int32Array(rows), lengths: new Int32Array(rows), hiddenRows: every, logitRows: every }
 }

@@ -6,8 +6,9 @@ import { ServiceError } from '../errors.js'
 import { type CompiledPrompt, positionsOf } from './compiled-prompt.js'
 import type { Engine, StepOutput } from './engine/engine.js'
 import type { Rearrangement, Row, Succession } from './row.js'
+import { type RowOutput, RowOutputs } from './row-outputs.js'
 import { begin, complete, drop, enqueue, follow, type Move, newSchedule, nextStep, remove, type Schedule, widen } from './scheduler.js'
-import { type Compilation, inputOf, type WorkStep } from './step-input.js'
+import { type Compilation, StepInputs, type WorkStep } from './step-input.js'
 
 export interface StepLoopOptions {
   /** Its arena has one slot more than `slots`: the last one, in which prompts are compiled. */
@@ -31,6 +32,8 @@ export class StepLoop {
   tokensTotal = 0
   readonly #options: StepLoopOptions
   readonly #cancelled = new Set<Row>()
+  readonly #inputs: StepInputs
+  readonly #rowOutputs = new RowOutputs()
   #running: Promise<void> | null = null
   #closed = false
   /** Most slots in use at once since the last call of `shrink`. */
@@ -40,6 +43,7 @@ export class StepLoop {
 
   constructor (options: StepLoopOptions) {
     this.#options = options
+    this.#inputs = new StepInputs(options.slots)
     this.schedule = newSchedule(options.slots, options.maxWaiting)
   }
 
@@ -132,7 +136,7 @@ export class StepLoop {
       if (step.kind === 'prefill' && step.item.startedAt === null) this.#start(step.item, step.slot)
       if (step.kind === 'compile' && step.item.length === 0) this.#place(step.item, this.#options.slots)
       try {
-        const output = await this.#options.engine.step(inputOf(step, this.schedule.rows, this.#options.slots))
+        const output = await this.#options.engine.step(this.#inputs.of(step, this.schedule.rows))
         this.stepsTotal++
         complete(this.schedule, step)
         this.#deliver(step, output)
@@ -154,8 +158,8 @@ export class StepLoop {
     this.#options.engine.arena.write(slot, item.prompt.prefix, item.length)
   }
 
-  #deliver (step: WorkStep, { hidden, logits }: StepOutput): void {
-    const { engine, slots, hiddenSize, vocabSize } = this.#options
+  #deliver (step: WorkStep, output: StepOutput): void {
+    const { engine, slots } = this.#options
     switch (step.kind) {
       case 'compile':
         if (step.item.remaining > 0) return
@@ -163,17 +167,21 @@ export class StepLoop {
         this.#scrub(slots, step.item.length)
         return
       case 'prefill':
-        if (step.item.remaining === 0) this.#accept(step.item, hidden, logits)
+        if (step.item.remaining === 0) this.#accept(step.item, output)
         return
       case 'decode':
-        // A copy, because a finished row changes the order of the others.
-        for (const [row, sequence] of this.schedule.rows.slice(0, step.rows).entries()) {
-          this.#accept(sequence, hidden.subarray(row * hiddenSize, (row + 1) * hiddenSize), logits.subarray(row * vocabSize, (row + 1) * vocabSize))
-        }
+        this.#acceptEach(step.rows, output)
     }
   }
 
-  #accept (sequence: Row, hidden: Float32Array, logits: Float32Array): void {
+  #acceptEach (rows: number, output: StepOutput): void {
+    const outputs = this.#rowOutputs.of(output, rows)
+    // A copy, because a finished row changes the order of the others.
+    const decoded = this.schedule.rows.slice(0, rows)
+    for (let row = 0; row < rows; row++) this.#accept(decoded[row]!, outputs[row]!)
+  }
+
+  #accept (sequence: Row, { hidden, logits }: RowOutput): void {
     if (sequence.cancelled) return // it leaves before the next step
     const before = sequence.generated
     try {

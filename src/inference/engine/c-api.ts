@@ -13,8 +13,9 @@ const MAX_BINDINGS = 128
 // As fast as spinning without end, and a worker thread burns no CPU 0.2 ms after a step.
 const SESSION_ENTRIES = { 'session.intra_op.spin_duration_us': '200' }
 
-interface Binding { readonly handle: Pointer, readonly values: readonly Pointer[] }
 interface Shape { readonly firstSlot: number, readonly rows: number, readonly length: number, readonly hiddenRows: number, readonly logitRows: number, readonly softRows: number }
+interface BoundMemory { readonly handle: Pointer, readonly values: readonly Pointer[] }
+interface Binding extends BoundMemory { readonly shape: Shape, readonly output: StepOutput }
 
 let library: OrtLibrary | undefined
 
@@ -34,8 +35,8 @@ export class CApiEngine implements Engine {
   readonly #session: Pointer
   readonly #arenaMemory: NativeMemory
   readonly #io: IoMemory
-  /** Least recently used first. */
-  readonly #bindings = new Map<string, Binding>()
+  /** Most recently used first: the one of the last decode step is found at once, without making a key. */
+  readonly #bindings: Binding[] = []
   #running: Promise<void> | null = null
   #closed = false
 
@@ -70,19 +71,15 @@ export class CApiEngine implements Engine {
     if (this.#closed) throw new Error('internal: the engine is closed')
     if (this.#running !== null) throw new Error('internal: two steps at once')
     const length = checkStep(input, this.#options)
-    const { hiddenSize, vocabSize } = this.#options.config
-    const io = this.#io.fill(input)
-    const binding = this.#bindingFor({
-      firstSlot: input.firstSlot, rows: input.rows, length, hiddenRows: input.hiddenRows.length, logitRows: input.logitRows.length,
-      softRows: input.softTable === undefined ? 1 : input.softTable.length / hiddenSize
-    })
+    this.#io.fill(input)
+    const binding = this.#bindingFor(input, length)
     this.#running = this.#ort.runWithBinding(this.#session, this.#runOptions, binding.handle)
     try {
       await this.#running
     } finally {
       this.#running = null
     }
-    return { hidden: io.hidden.subarray(0, input.hiddenRows.length * hiddenSize), logits: io.logits.subarray(0, input.logitRows.length * vocabSize) }
+    return binding.output
   }
 
   giveBack (from: number, to: number): void {
@@ -95,8 +92,7 @@ export class CApiEngine implements Engine {
     if (this.#closed) return
     this.#closed = true
     await this.#running?.catch(() => {})
-    for (const binding of this.#bindings.values()) this.#releaseBinding(binding)
-    this.#bindings.clear()
+    for (const binding of this.#bindings.splice(0)) this.#releaseBinding(binding)
     const { release } = this.#ort
     release.session(this.#session)
     release.runOptions(this.#runOptions)
@@ -106,21 +102,25 @@ export class CApiEngine implements Engine {
     this.#arenaMemory.release()
   }
 
-  #bindingFor (shape: Shape): Binding {
-    const key = Object.values(shape).join()
-    const known = this.#bindings.get(key)
-    const binding = known ?? this.#bind(shape)
-    this.#bindings.delete(key)
-    this.#bindings.set(key, binding)
-    if (this.#bindings.size > MAX_BINDINGS) {
-      const [oldest, unused] = this.#bindings.entries().next().value!
-      this.#bindings.delete(oldest)
-      this.#releaseBinding(unused)
+  #bindingFor (input: StepInput, length: number): Binding {
+    const { firstSlot, rows } = input
+    const hiddenRows = input.hiddenRows.length
+    const logitRows = input.logitRows.length
+    const softRows = input.softTable === undefined ? 1 : input.softTable.length / this.#options.config.hiddenSize
+    let place = 0
+    for (; place < this.#bindings.length; place++) {
+      const { shape } = this.#bindings[place]!
+      if (shape.rows === rows && shape.length === length && shape.firstSlot === firstSlot && shape.hiddenRows === hiddenRows && shape.logitRows === logitRows && shape.softRows === softRows) break
     }
+    const binding = this.#bindings[place] ?? this.#bind({ firstSlot, rows, length, hiddenRows, logitRows, softRows })
+    for (; place > 0; place--) this.#bindings[place] = this.#bindings[place - 1]!
+    this.#bindings[0] = binding
+    if (this.#bindings.length > MAX_BINDINGS) this.#releaseBinding(this.#bindings.pop()!)
     return binding
   }
 
-  #bind ({ firstSlot, rows, length, hiddenRows, logitRows, softRows }: Shape): Binding {
+  #bind (shape: Shape): Binding {
+    const { firstSlot, rows, length, hiddenRows, logitRows, softRows } = shape
     const { config, slots, positions } = this.#options
     const io = this.#io
     const values: Pointer[] = []
@@ -151,10 +151,10 @@ export class CApiEngine implements Engine {
       this.#releaseBinding({ handle, values })
       throw error
     }
-    return { handle, values }
+    return { handle, values, shape, output: { hidden: io.hidden.subarray(0, hiddenRows * config.hiddenSize), logits: io.logits.subarray(0, logitRows * config.vocabSize) } }
   }
 
-  #releaseBinding ({ handle, values }: Binding): void {
+  #releaseBinding ({ handle, values }: BoundMemory): void {
     this.#ort.release.ioBinding(handle)
     for (const value of values) this.#ort.release.value(value)
   }
@@ -169,11 +169,12 @@ class IoMemory {
   readonly logits: Float32Array
   readonly #memory: NativeMemory
   readonly #offsets: Readonly<Record<Region, number>>
-  readonly #ids: BigInt64Array
+  /** Numbers of 64 bits as two of 32, the lower one first: none is negative, so the upper one stays zero. */
+  readonly #ids: Int32Array
   readonly #lengths: Int32Array
   readonly #total: Int32Array
-  readonly #hiddenRows: BigInt64Array
-  readonly #logitRows: BigInt64Array
+  readonly #hiddenRows: Int32Array
+  readonly #logitRows: Int32Array
   readonly #softTable: Float32Array
 
   constructor (options: EngineOptions) {
@@ -192,11 +193,11 @@ class IoMemory {
     const memory = new NativeMemory(end)
     this.#memory = memory
     this.#offsets = offsets
-    this.#ids = memory.longs(offsets.ids, bytes.ids / 8)
+    this.#ids = memory.ints(offsets.ids, bytes.ids / 4)
     this.#lengths = memory.ints(offsets.lengths, bytes.lengths / 4)
     this.#total = memory.ints(offsets.total, 1)
-    this.#hiddenRows = memory.longs(offsets.hiddenRows, bytes.hiddenRows / 8)
-    this.#logitRows = memory.longs(offsets.logitRows, bytes.logitRows / 8)
+    this.#hiddenRows = memory.ints(offsets.hiddenRows, bytes.hiddenRows / 4)
+    this.#logitRows = memory.ints(offsets.logitRows, bytes.logitRows / 4)
     this.#softTable = memory.floats(offsets.softTable, bytes.softTable / 4)
     this.hidden = memory.floats(offsets.hidden, bytes.hidden / 4)
     this.logits = memory.floats(offsets.logits, bytes.logits / 4)
@@ -206,18 +207,17 @@ class IoMemory {
     return this.#memory.pointer + BigInt(this.#offsets[region])
   }
 
-  fill (input: StepInput): this {
+  fill (input: StepInput): void {
     let total = 0
-    for (let i = 0; i < input.ids.length; i++) this.#ids[i] = BigInt(input.ids[i]!)
+    for (let i = 0; i < input.ids.length; i++) this.#ids[2 * i] = input.ids[i]!
     for (let row = 0; row < input.rows; row++) {
       this.#lengths[row] = input.lengths[row]! - 1
       total = Math.max(total, input.lengths[row]!)
     }
     this.#total[0] = total
-    for (let i = 0; i < input.hiddenRows.length; i++) this.#hiddenRows[i] = BigInt(input.hiddenRows[i]!)
-    for (let i = 0; i < input.logitRows.length; i++) this.#logitRows[i] = BigInt(input.logitRows[i]!)
+    for (let i = 0; i < input.hiddenRows.length; i++) this.#hiddenRows[2 * i] = input.hiddenRows[i]!
+    for (let i = 0; i < input.logitRows.length; i++) this.#logitRows[2 * i] = input.logitRows[i]!
     if (input.softTable !== undefined) this.#softTable.set(input.softTable)
-    return this
   }
 
   release (): void {

@@ -39,7 +39,7 @@ export interface StepInput {
   readonly softTable?: Float32Array
 }
 
-/** Views that are valid until the next step. */
+/** Views that are valid until the next step; the same objects may come again with other numbers in them. */
 export interface StepOutput {
   /** [hiddenRows.length, hidden] */
   readonly hidden: Float32Array

@@ -46,10 +46,6 @@ export class NativeMemory {
     return new Int32Array(this.#view(offset, length * 4))
   }
 
-  longs (offset: number, length: number): BigInt64Array {
-    return new BigInt64Array(this.#view(offset, length * 8))
-  }
-
   /** The whole pages among these bytes go back to the system; they read as zeros, and cost nothing until they are touched. */
   giveBack (offset: number, bytes: number): void {
     this.#check(offset, bytes)
