@@ -25,6 +25,10 @@ const BENCHES: Readonly<Record<string, Bench>> = {
     usage: 'isolation [--model default|tiny] [--engine c-api|stock] [--format w8a8|float32] [--mixes N]\n                                                  requests in random company against each one alone, to the bit',
     run: async args => await (await import('./isolation.js')).isolation(args)
   },
+  fairness: {
+    usage: 'fairness [--rounds N]                           what tenants notice of one that asks for twenty times its share',
+    run: async args => await (await import('./fairness.js')).fairness(args)
+  },
   structured: {
     usage: 'structured [--cases N]                          random schemas, choices and expressions: what ends satisfies them, and what masks cost',
     run: async args => await (await import('./structured.js')).structured(args)

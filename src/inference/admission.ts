@@ -14,7 +14,7 @@ const LONGEST_RETRY = 30
  * floods leave room for one more tenant (about 2N / (k + 1) places), and 2N is never exceeded.
  * @throws ServiceError `saturated`
  */
-export function admit (schedule: Schedule<Schedulable, Schedulable>, arrival: number, tenant: string): void {
+export function admit (schedule: Schedule<Schedulable, Schedulable>, arrival: number, tenant: string, weight = 1): void {
   const { rows, slots, waiting, loading, maxWaiting } = schedule
   const limit = maxWaiting + slots - rows.length
   const total = waiting.length + loading.size
@@ -26,14 +26,14 @@ export function admit (schedule: Schedule<Schedulable, Schedulable>, arrival: nu
       if (other === tenant) own++
     }
     for (const item of waiting) count(item.tenant)
-    for (const other of loading.values()) count(other)
+    for (const other of loading.values()) count(other.tenant)
     if (own >= (2 * limit - total) / tenants.size) {
       // A full queue of short requests clears in about a second for each round of slots.
       const retryAfter = Math.max(1, Math.min(LONGEST_RETRY, Math.ceil(total / slots)))
       throw new ServiceError('saturated', `${rows.length} sequences run and ${total} wait, ${own} of this tenant, limit ${maxWaiting}`, { retryAfter })
     }
   }
-  loading.set(arrival, tenant)
+  loading.set(arrival, { tenant, weight })
 }
 
 /** The request comes no further. */

@@ -72,6 +72,20 @@ export class Arena {
     })
   }
 
+  /** Positions 0 .. length-1 of two slots change places. */
+  exchange (a: number, b: number, length: number): void {
+    this.#check(a, length)
+    this.#check(b, length)
+    const distance = (b - a) * slotLength(this.shape)
+    const run = length * this.shape.headSize
+    const kept = new Float32Array(run)
+    this.#eachHead(a, length, (part, offset) => {
+      kept.set(part.subarray(offset, offset + run))
+      part.copyWithin(offset, offset + distance, offset + distance + run)
+      part.set(kept, offset + distance)
+    })
+  }
+
   /** Zero positions 0 .. length-1: what a sequence leaves behind must not reach a later one, not even as 0 · NaN. */
   clear (slot: number, length: number): void {
     this.#check(slot, length)

@@ -2,7 +2,7 @@
 import { ServiceError } from '../errors.js'
 import { BeamSearch } from './beam-search.js'
 import type { CompiledPrompt } from './compiled-prompt.js'
-import type { BeamWork } from './protocol.js'
+import { type BeamWork, weightOf } from './protocol.js'
 import { nextOf, type Rearrangement, type Row, timingOf, toRun } from './row.js'
 import { checkFinite, type SequenceOptions } from './sequence.js'
 
@@ -93,6 +93,8 @@ class BeamGroup {
 export class BeamRow implements Row {
   readonly arrival: number
   readonly tenant: string
+  readonly weight: number
+  readonly mayLeave = false
   passed = 0
   remaining: number
   rowsToCome: number
@@ -108,6 +110,7 @@ export class BeamRow implements Row {
     this.#group = group
     this.arrival = group.options.arrival
     this.tenant = group.options.request.tenant
+    this.weight = weightOf(group.options.request)
     this.remaining = remaining
     this.rowsToCome = rowsToCome
   }

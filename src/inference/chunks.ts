@@ -14,7 +14,7 @@ export const MAX_CHUNK = 256
 export const STEP_TOKENS = 128
 
 /** What a run costs whatever its length, in input tokens. */
-const RUN_TOKENS = 10
+export const RUN_TOKENS = 10
 
 /**
  * Tokens of the next chunk. Depends on nothing but the request itself, so that its kernels are the same in any company.
@@ -25,13 +25,7 @@ export function chunkOf (remaining: number): number {
   return remaining === MAX_CHUNK + 1 ? MAX_CHUNK - 1 : MAX_CHUNK
 }
 
-/**
- * Chunks of a tenant count so many times when it was served more than another whose rows decode: those rows wait for
- * them. In simulation, a tenant with twenty times its share costs the others 40 % less time for 10 % of the throughput.
- */
-const AHEAD_FACTOR = 4
-
-/** What a chunk takes from `STEP_TOKENS`. @param ahead its tenant was served more than another whose rows decode */
-export function costOf (tokens: number, ahead: boolean): number {
-  return (RUN_TOKENS + tokens) * (ahead ? AHEAD_FACTOR : 1)
+/** What a chunk takes from `STEP_TOKENS`. */
+export function costOf (tokens: number): number {
+  return RUN_TOKENS + tokens
 }

@@ -6,6 +6,7 @@ import type { ServiceError } from '../errors.js'
 import { labelScores } from './classify.js'
 import type { CompiledPrompt } from './compiled-prompt.js'
 import { MeanLogProbabilities } from './mean-log-probabilities.js'
+import { weightOf } from './protocol.js'
 import { nextOf, type Outcome, type Row, toRun } from './row.js'
 import { checkFinite, Sequence, type SequenceOptions } from './sequence.js'
 
@@ -79,6 +80,8 @@ export class EnsembleRow implements Row {
   readonly member: number
   readonly arrival: number
   readonly tenant: string
+  readonly weight: number
+  readonly mayLeave = false
   passed = 0
   remaining: number
   rowsToCome: number
@@ -95,6 +98,7 @@ export class EnsembleRow implements Row {
     this.member = member
     this.arrival = arrival
     this.tenant = request.tenant
+    this.weight = weightOf(request)
     this.remaining = toRun(request.inputIds, this.prompt)
     this.inputsToCome = ensemble.members - 1 - member
     this.rowsToCome = this.generates ? this.inputsToCome : 0

@@ -2,7 +2,7 @@
  * Whose turn it is: virtual token counters (Sheng et al., "Fairness in Serving Large Language Models", OSDI 2024) and
  * age. Plain data and functions over it.
  *
- * Each tenant has a counter of the tokens it was served, and whoever has the lowest is taken in next. Among tenants that
+ * Each tenant has a counter of the tokens it was served, divided by its weight, and whoever has the lowest is taken in next. Among tenants that
  * always have something waiting, no two are served more than 2 · max(input tokens of a request, weighted output tokens
  * of all slots) apart, whatever their rates (and the length of an input, where short ones overtake it). A tenant whose counter fell behind while nothing of it waited is lifted to
  * the lowest that waits: it saved nothing up, and it starts behind nobody.
@@ -28,6 +28,8 @@ export interface Queued {
   /** Order of arrival. */
   readonly arrival: number
   readonly tenant: string
+  /** Of the tenant, more than 0: what it is served counts a weight-th. */
+  readonly weight: number
   /** Later arrivals that were taken in before it. */
   passed: number
 }
@@ -58,9 +60,9 @@ export function lift (shares: Shares, tenant: string, ...queues: ReadonlyArray<r
   shares.counters.set(tenant, Math.max(level, counterOf(shares, tenant)))
 }
 
-/** @param tokens weighted */
-export function charge (shares: Shares, tenant: string, tokens: number): void {
-  shares.counters.set(tenant, counterOf(shares, tenant) + tokens)
+/** @param tokens weighted by kind */
+export function charge (shares: Shares, { tenant, weight }: Pick<Queued, 'tenant' | 'weight'>, tokens: number): void {
+  shares.counters.set(tenant, counterOf(shares, tenant) + tokens / weight)
 }
 
 /** Whether one may go by age now. */
@@ -77,7 +79,7 @@ export function goesBefore (shares: Shares, a: Queued, b: Queued, byAge: boolean
 
 /** Account for `item`, of `tokens` input tokens, which is taken in; `passed` are the queues from which another could have been. */
 export function takenIn (shares: Shares, item: Queued, tokens: number, byAge: boolean, ...passed: ReadonlyArray<readonly Queued[]>): void {
-  charge(shares, item.tenant, INPUT_WEIGHT * tokens)
+  charge(shares, item, INPUT_WEIGHT * tokens)
   shares.lastServed = item.tenant
   shares.sinceAge = byAge && isOverdue(item) ? 0 : shares.sinceAge + 1
   for (const queue of passed) {
@@ -108,6 +110,7 @@ export function counterOf (shares: Shares, tenant: string): number {
   return shares.counters.get(tenant) ?? 0
 }
 
-function isOverdue (item: Queued): boolean {
+/** Whether it goes first where age decides. */
+export function isOverdue (item: Pick<Queued, 'passed'>): boolean {
   return item.passed >= MAX_PASSED
 }

@@ -11,6 +11,8 @@ import { KEPT_OUTPUT_BYTES } from './output-constraints.js'
 
 /** Node, ONNX Runtime and the activations of one step: measured 135 MiB on the default base. Outputs: tables and masks that are kept, and the thread that makes them. */
 const PROCESS_BYTES = 144 * 2 ** 20 + KEPT_OUTPUT_BYTES + 32 * 2 ** 20
+/** Of the arena: so much is kept outside it, of rows that gave their slots up for a while. */
+const KEPT_PART = 1 / 8
 const DEFAULT_CACHE_BYTES = 512 * 2 ** 20
 const DEFAULT_EMBEDDING_BYTES = 768 * 2 ** 20
 /** Of the two tiers of prompts: what the settings themselves allow. */
@@ -31,6 +33,8 @@ export interface MemoryPlan {
   readonly slots: number
   readonly slotBytes: number
   readonly arenaBytes: number
+  /** Of rows that gave their slots up for a while. */
+  readonly keptBytes: number
   /** Inputs and outputs of a step. */
   readonly stepBytes: number
   readonly promptCacheBytes: number
@@ -48,9 +52,9 @@ export interface MemoryPlan {
 export function planMemory (config: LlamaConfig, positions: number, weightBytes: number, { budget, ...wishes }: MemoryWishes): MemoryPlan {
   const slotBytes = arenaBytes({ layers: config.numLayers, slots: 1, kvHeads: config.numKvHeads, positions, headSize: config.headSize })
   const fixedBytes = weightBytes + PROCESS_BYTES + stepBytes(config, 0, positions)
-  const perSlot = slotBytes + stepBytes(config, 1, 0)
+  const perSlot = slotBytes * (1 + KEPT_PART) + stepBytes(config, 1, 0)
   const planned = (slots: number, promptCacheBytes: number, promptEmbeddingBytes: number): MemoryPlan => ({
-    weightBytes, processBytes: PROCESS_BYTES, slots, slotBytes, arenaBytes: (slots + 1) * slotBytes, stepBytes: stepBytes(config, slots + 1, positions),
+    weightBytes, processBytes: PROCESS_BYTES, slots, slotBytes, arenaBytes: (slots + 1) * slotBytes, keptBytes: (slots + 1) * slotBytes * KEPT_PART, stepBytes: stepBytes(config, slots + 1, positions),
     promptCacheBytes, promptEmbeddingBytes, totalBytes: fixedBytes + (slots + 1) * perSlot + promptCacheBytes + promptEmbeddingBytes, budgetBytes: budget ?? null
   })
   if (budget === undefined) {
@@ -66,13 +70,18 @@ export function planMemory (config: LlamaConfig, positions: number, weightBytes:
   return planned(least.slots + more, least.promptCacheBytes + cacheShare, least.promptEmbeddingBytes + embeddingShare)
 }
 
+/** Positions that may be kept outside the slots. */
+export function keptPositions (slots: number, positions: number): number {
+  return Math.floor((slots + 1) * positions * KEPT_PART)
+}
+
 /** What the engine binds: scores and hidden rows for each slot, ids and a soft table for each position. */
 function stepBytes ({ hiddenSize, vocabSize }: LlamaConfig, slots: number, positions: number): number {
   return slots * (vocabSize + hiddenSize) * 4 + positions * (hiddenSize * 4 + 8)
 }
 
 function tooSmall (least: MemoryPlan): string {
-  const { budgetBytes, totalBytes, weightBytes, processBytes, slots, slotBytes, stepBytes, promptCacheBytes, promptEmbeddingBytes } = least
+  const { budgetBytes, totalBytes, weightBytes, processBytes, slots, slotBytes, keptBytes, stepBytes, promptCacheBytes, promptEmbeddingBytes } = least
   return `INFERENCE_MEMORY_BYTES: ${budgetBytes} bytes, the least is ${totalBytes}: ${weightBytes} of weights, ${processBytes} of the process, ` +
-    `${slots} + 1 slots of ${slotBytes}, ${stepBytes} of inputs and outputs, ${promptCacheBytes} of compiled prompts, ${promptEmbeddingBytes} of their embeddings`
+    `${slots} + 1 slots of ${slotBytes}, ${keptBytes} of rows without a slot, ${stepBytes} of inputs and outputs, ${promptCacheBytes} of compiled prompts, ${promptEmbeddingBytes} of their embeddings`
 }

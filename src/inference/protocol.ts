@@ -16,6 +16,9 @@ import type { Digest } from '../digest.js'
 import type { ErrorCode } from '../errors.js'
 
 export const MAX_BEAMS = 16
+/** Of tenants: a hundredth and a hundredfold of the usual share. */
+export const MIN_WEIGHT = 0.01
+export const MAX_WEIGHT = 100
 /** Of an ensemble. */
 export const MAX_MEMBERS = 8
 export const REPLICA_HEADER = 'permafrost-replica'
@@ -62,6 +65,8 @@ export const SequenceRequestSchema = Type.Object({
   /** Shown in logs of both processes. */
   id: Type.String(),
   tenant: Type.String(),
+  /** Of the tenant; absent: 1. */
+  weight: Type.Optional(Type.Number({ minimum: MIN_WEIGHT, maximum: MAX_WEIGHT })),
   /** Digest of the artifact whose prompt stands in front; null: the bare base. */
   prompt: Type.Union([DigestText, Type.Null()]),
   /**
@@ -95,6 +100,11 @@ export const SequenceRequestSchema = Type.Object({
   ])
 }, { additionalProperties: false })
 export type SequenceRequest = Static<typeof SequenceRequestSchema> & { readonly prompt: Digest | null, readonly ensemble?: readonly Digest[] }
+
+/** Of the tenant in what is served. */
+export function weightOf ({ weight = 1 }: Pick<SequenceRequest, 'weight'>): number {
+  return weight
+}
 
 /** How often its input and its answer run through the model. */
 export function membersOf ({ ensemble = [] }: Pick<SequenceRequest, 'ensemble'>): number {

@@ -4,7 +4,7 @@ import { labelScores, softmax } from './classify.js'
 import type { CompiledPrompt } from './compiled-prompt.js'
 import { ConstrainedText } from './constrained-text.js'
 import { PenalisedTokens } from './penalties.js'
-import type { SequenceEvent, SequenceRequest, Timing } from './protocol.js'
+import { type SequenceEvent, type SequenceRequest, type Timing, weightOf } from './protocol.js'
 import { nextOf, type Row, timingOf, toRun } from './row.js'
 import { chooseToken, logProbabilities } from './sampler.js'
 import type { TokenMasks } from './token-masks.js'
@@ -30,6 +30,8 @@ export interface SequenceOptions {
 export class Sequence implements Row {
   readonly arrival: number
   readonly tenant: string
+  readonly weight: number
+  readonly mayLeave = true
   passed = 0
   readonly rowsToCome = 0
   readonly inputsToCome = 0
@@ -51,6 +53,7 @@ export class Sequence implements Row {
     this.#options = options
     this.arrival = options.arrival
     this.tenant = options.request.tenant
+    this.weight = weightOf(options.request)
     this.remaining = toRun(options.request.inputIds, options.prompt)
     const { work, inputIds } = options.request
     const { constraint } = options

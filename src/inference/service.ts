@@ -11,7 +11,7 @@ import type { EngineKind } from './engine/engine.js'
 import { newEnsemble } from './ensemble-rows.js'
 import type { OutputConstraints, PinnedMasks } from './output-constraints.js'
 import type { PinnedPrompt, PromptCache } from './prompt-cache.js'
-import { type BeamWork, membersOf, type SequenceEvent, type SequenceRequest, type ServiceStatus } from './protocol.js'
+import { type BeamWork, membersOf, type SequenceEvent, type SequenceRequest, type ServiceStatus, weightOf } from './protocol.js'
 import type { Row } from './row.js'
 import { Sequence, type SequenceOptions } from './sequence.js'
 import type { StepLoop } from './step-loop.js'
@@ -54,7 +54,7 @@ export class InferenceService {
     if (this.#stopping) throw new ServiceError('inference_unavailable', 'the inference process is stopping', { retryAfter: 2 })
     this.#check(request)
     const arrival = this.#arrivals++
-    admit(loop.schedule, arrival, request.tenant)
+    admit(loop.schedule, arrival, request.tenant, weightOf(request))
     this.#active++
     let pinned: readonly PinnedPrompt[] = []
     let masks: PinnedMasks | null = null

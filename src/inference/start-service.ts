@@ -7,6 +7,7 @@ import type { ArtifactStore } from '../registry/store/artifact-store.js'
 import { prefixLength } from './arena.js'
 import type { Engine, EngineOptions } from './engine/engine.js'
 import { HeadRows } from './head-rows.js'
+import { keptPositions } from './memory-plan.js'
 import { OutputConstraints } from './output-constraints.js'
 import { PromptCache } from './prompt-cache.js'
 import { PromptLoader } from './prompt-loader.js'
@@ -59,7 +60,7 @@ export async function startService (base: Base, artifacts: Pick<ArtifactStore, '
     base: manifest.name, digest: manifest.digest, format, attention, engine: engine.kind, threads, slots, maxContext, loadMs: Math.round(performance.now() - startedAt)
   }, 'serving graph loaded')
   const loop = new StepLoop({
-    engine, hiddenSize: config.hiddenSize, vocabSize: config.vocabSize, slots, maxWaiting: settings.maxWaiting, scrub: attention === 'plain',
+    engine, maxKept: keptPositions(slots, maxContext), hiddenSize: config.hiddenSize, vocabSize: config.vocabSize, slots, maxWaiting: settings.maxWaiting, scrub: attention === 'plain',
     onStepFailure: error => logger.error({ err: error }, 'a step failed')
   })
   const loader = new PromptLoader({

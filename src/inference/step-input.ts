@@ -4,7 +4,7 @@ import type { StepInput } from './engine/engine.js'
 import type { Row } from './row.js'
 import type { Schedulable, Step } from './scheduler.js'
 
-export type WorkStep = Exclude<Step<Row, Compilation>, { kind: 'idle' }>
+export type WorkStep = Extract<Step<Row, Compilation>, { kind: 'compile' | 'prefill' | 'decode' }>
 
 /** A prefix that is being compiled. */
 export interface Compilation extends Schedulable {

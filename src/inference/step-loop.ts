@@ -7,7 +7,7 @@ import { type CompiledPrompt, positionsOf } from './compiled-prompt.js'
 import type { Engine, StepOutput } from './engine/engine.js'
 import type { Rearrangement, Row, Succession } from './row.js'
 import { type RowOutput, RowOutputs } from './row-outputs.js'
-import { begin, complete, drop, enqueue, follow, type Move, newSchedule, nextStep, remove, type Schedule, widen } from './scheduler.js'
+import { begin, complete, drop, enqueue, type Exchange, exchange, follow, leave, type Move, newSchedule, nextStep, remove, type Schedule, widen } from './scheduler.js'
 import { type Compilation, StepInputs, type WorkStep } from './step-input.js'
 
 export interface StepLoopOptions {
@@ -17,6 +17,8 @@ export interface StepLoopOptions {
   readonly vocabSize: number
   readonly slots: number
   readonly maxWaiting: number
+  /** Positions that may be kept outside the slots. */
+  readonly maxKept: number
   /**
    * Zero what a sequence leaves behind. Attention by plain operators multiplies unused positions by zero, which a
    * number that is not finite survives; the fused kernel does not read them.
@@ -34,6 +36,8 @@ export class StepLoop {
   readonly #cancelled = new Set<Row>()
   readonly #inputs: StepInputs
   readonly #rowOutputs = new RowOutputs()
+  /** What the slots held of rows that left theirs and wait to come back. */
+  readonly #kept = new Map<Row, Float32Array>()
   #running: Promise<void> | null = null
   #closed = false
   /** Most slots in use at once since the last call of `shrink`. */
@@ -44,7 +48,7 @@ export class StepLoop {
   constructor (options: StepLoopOptions) {
     this.#options = options
     this.#inputs = new StepInputs(options.slots)
-    this.schedule = newSchedule(options.slots, options.maxWaiting)
+    this.schedule = newSchedule(options.slots, options.maxWaiting, options.maxKept)
   }
 
   submit (sequence: Row): void {
@@ -82,8 +86,8 @@ export class StepLoop {
 
   #compile (source: Pick<Compilation, 'prompt' | 'ids' | 'softTable'>, arrival: number): Promise<Float32Array> {
     return new Promise((resolve, reject) => {
-      const tenant = this.schedule.loading.get(arrival) ?? ''
-      enqueue(this.schedule, this.schedule.compilations, { ...source, arrival, tenant, remaining: source.ids.length, passed: 0, rowsToCome: 0, inputsToCome: 0, length: 0, done: resolve, failed: reject })
+      const whose = this.schedule.loading.get(arrival) ?? { tenant: '', weight: 1 }
+      enqueue(this.schedule, this.schedule.compilations, { ...source, ...whose, arrival, remaining: source.ids.length, passed: 0, rowsToCome: 0, inputsToCome: 0, mayLeave: false, length: 0, done: resolve, failed: reject })
       this.#wake()
     })
   }
@@ -130,9 +134,18 @@ export class StepLoop {
         this.#running = null
         return
       }
+      if (step.kind === 'leave') {
+        this.#setAside(step.item, step.slot)
+        continue
+      }
       for (const move of begin(this.schedule, step)) this.#move(move)
       this.#slotsUsed = Math.max(this.#slotsUsed, this.schedule.rows.length)
       this.#slotsGrown = Math.max(this.#slotsGrown, this.#slotsUsed)
+      if (step.kind === 'return') {
+        this.#bringBack(step.item, step.slot)
+        continue
+      }
+      if (step.kind === 'decode') for (const pair of step.exchanges) this.#exchange(pair)
       if (step.kind === 'prefill' && step.item.startedAt === null) this.#start(step.item, step.slot)
       if (step.kind === 'compile' && step.item.length === 0) this.#place(step.item, this.#options.slots)
       try {
@@ -144,6 +157,25 @@ export class StepLoop {
         this.#fail(step, error)
       }
     }
+  }
+
+  /** To the bit: a row that comes back goes on from the same keys and values. */
+  #setAside (row: Row, slot: number): void {
+    this.#kept.set(row, this.#options.engine.arena.read(slot, row.length))
+    this.#scrub(slot, row.length)
+    for (const move of leave(this.schedule, row)) this.#move(move)
+  }
+
+  #bringBack (row: Row, slot: number): void {
+    this.#options.engine.arena.write(slot, this.#kept.get(row)!, row.length)
+    this.#kept.delete(row)
+  }
+
+  #exchange (pair: Exchange): void {
+    const [a, b] = pair
+    const { rows } = this.schedule
+    this.#options.engine.arena.exchange(a, b, Math.max(rows[a]!.length, rows[b]!.length))
+    exchange(this.schedule, pair)
   }
 
   #start (sequence: Row, slot: number): void {
@@ -232,6 +264,7 @@ export class StepLoop {
   #leave (row: Row): void {
     const slot = this.schedule.rows.indexOf(row)
     const moves = remove(this.schedule, row)
+    this.#kept.delete(row)
     if (slot !== -1) this.#scrub(slot, row.length)
     for (const move of moves) this.#move(move)
   }

@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict'
 import { suite, test } from 'node:test'
 import { AGE_EVERY, counterOf, INPUT_WEIGHT, MAX_PASSED, OUTPUT_WEIGHT } from '../../src/inference/fair-share.js'
+import { OWED_AT_MOST } from '../../src/inference/precedence.js'
 import { enqueue, remove } from '../../src/inference/scheduler.js'
 import { seededNumbers } from '../support/numbers.js'
-import { below, inWords, item, newState, runStep, type Item, type State } from './schedule-driver.js'
+import { behind, below, inWords, item, newState, runStep, type Item, type State } from './schedule-driver.js'
 
 /** Ends with its input. */
 function short (arrival: number, input: number, tenant: string): Item {
@@ -77,19 +78,22 @@ suite('fair share', () => {
     const old = [2, 3, 4].map(arrival => item(arrival, 30, { tenant: 'old', output: 0 }))
     wait(state, ...old)
     let arrival = 5
-    while (state.waiting.includes(old[2]!)) {
+    const passedBy: number[] = []
+    while (passedBy.length < old.length) {
       wait(state, item(arrival, 5, { tenant: `new ${arrival}`, output: 0 }))
       arrival++
-      takenIn(state, 1)
+      const { taken, passed } = runStep(state)
+      if (old.includes(taken!)) passedBy.push(passed)
       assert.ok(arrival < 1000, 'an old request starves')
     }
-    for (const [older, { passed }] of old.entries()) assert.ok(passed >= MAX_PASSED && passed <= MAX_PASSED + AGE_EVERY * (older + 1), `passed by ${passed}`)
+    for (const [older, passed] of passedBy.entries()) assert.ok(passed >= MAX_PASSED && passed <= MAX_PASSED + AGE_EVERY * (older + 1), `passed by ${passed}`)
   })
 
   for (const policy of ['fair', 'first come, first served'] as const) {
     test(`tenants that always wait are served within the bound of the theorem: ${policy === 'fair' ? 'yes' : 'not by'} ${policy}`, () => {
       const [slots, longest, most] = [6, 400, 30]
-      const bound = 2 * Math.max(INPUT_WEIGHT * longest, OUTPUT_WEIGHT * slots * most)
+      // One that stands behind gives way until it is owed so much, and then waits for a slot once more.
+      const bound = 3 * Math.max(INPUT_WEIGHT * longest, OUTPUT_WEIGHT * slots * most) + OWED_AT_MOST
       const random = below(seededNumbers(7))
       const state = newState(slots, 999)
       const tenants = ['small', 'large', 'flood']
@@ -126,7 +130,7 @@ suite('fair share', () => {
       }
       const widest = Math.max(...[...largest].map(([pair, most]) => most - least.get(pair)!))
       if (policy === 'fair') assert.ok(widest <= bound, `${widest} apart, bound ${bound}`)
-      else assert.ok(widest > 10 * bound, `${widest} apart, bound ${bound}`)
+      else assert.ok(widest > 5 * bound, `${widest} apart, bound ${bound}`)
     })
   }
 
@@ -146,17 +150,19 @@ suite('fair share', () => {
         unserved.set(fresh, { older: state.waiting.length })
         wait(state, fresh)
       }
+      const isBehind = behind(state)
       const waits = state.waiting.length
+      const waitsInFront = state.waiting.some(({ tenant }) => !isBehind.has(tenant))
       const free = slots - state.rows.length
-      const { step: ran, taken, ended } = runStep(state)
-      if (taken !== null) assert.ok(taken.passed <= MAX_PASSED + (AGE_EVERY + chunks) * (unserved.get(taken)!.older + 1))
+      const { step: ran, taken, passed, ended } = runStep(state)
+      if (taken !== null) assert.ok(passed <= MAX_PASSED + (AGE_EVERY + chunks) * (unserved.get(taken)!.older + 1))
       for (const each of ended) {
         assert.equal(each.remaining + each.output, 0)
         assert.ok(unserved.delete(each))
       }
-      // The longest chunk, of a tenant that had more than another, is paid back by nine.
+      // The longest chunk is paid back by two more; those behind pay it back out of what is lent to them.
       decodesInARow = ran.kind === 'decode' && waits > 0 && free > 0 ? decodesInARow + 1 : 0
-      assert.ok(decodesInARow <= 9, 'a slot stays empty')
+      assert.ok(decodesInARow <= (waitsInFront ? 3 : 160), 'a slot stays empty')
       if (ran.kind === 'idle') { idle++; assert.equal(waits, 0) }
     }
     assert.equal(unserved.size, 0)

@@ -24,9 +24,9 @@ suite('memory plan', () => {
 
   test('the total is the sum of its parts', () => {
     for (const wishes of [{}, { slots: 3 }, { budget: 2 ** 30 }, { budget: 2 ** 32, promptCacheBytes: 5 * MiB }]) {
-      const { weightBytes, processBytes, arenaBytes, stepBytes, promptCacheBytes, promptEmbeddingBytes, totalBytes } = plan(wishes)
+      const { weightBytes, processBytes, arenaBytes, keptBytes, stepBytes, promptCacheBytes, promptEmbeddingBytes, totalBytes } = plan(wishes)
       assert.equal(weightBytes, WEIGHTS)
-      assert.equal(totalBytes, weightBytes + processBytes + arenaBytes + stepBytes + promptCacheBytes + promptEmbeddingBytes)
+      assert.equal(totalBytes, weightBytes + processBytes + arenaBytes + keptBytes + stepBytes + promptCacheBytes + promptEmbeddingBytes)
     }
   })
 

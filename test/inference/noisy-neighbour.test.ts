@@ -8,7 +8,7 @@ import { below, type Item, item, newState, runStep } from './schedule-driver.js'
 
 const SLOTS = 16
 const MAX_WAITING = 256
-const SECONDS = 600
+const SECONDS = 300
 
 interface Request { readonly at: number, readonly tenant: string, readonly input: number, readonly output: number }
 
@@ -19,8 +19,9 @@ type Outcome = ReadonlyMap<string, ReadonlyArray<number | null>>
 function millisecondsOf (step: Step<Item, Item>): number {
   switch (step.kind) {
     case 'idle': return 0
-    case 'decode': return 9 + 1.55 * step.rows
-    default: return 7.5 + 0.75 * step.tokens
+    case 'decode': return 4.6 + 0.93 * step.rows + 3 * step.exchanges.length
+    case 'leave': case 'return': return 1.5
+    default: return 3 + 0.3 * step.tokens
   }
 }
 
@@ -82,7 +83,8 @@ function summary (outcome: Outcome, ...tenants: string[]): Summary {
 
 suite('noisy neighbour, simulated', () => {
   test('the others stay near what they had without it, and far from what a common queue would give them', t => {
-    const quiet = { a: 0.5, b: 0.5, c: 0.5, d: 0.5 }
+    // With the noisy one's share 70 % of what the service can do.
+    const quiet = { a: 1.7, b: 1.7, c: 1.7, d: 1.7, e: 1.7 }
     const others = Object.keys(quiet)
     const without = summary(simulate(traffic(quiet), tenant => tenant), ...others)
     const both = traffic({ ...quiet, noisy: 20 * quiet.a })
@@ -96,7 +98,8 @@ suite('noisy neighbour, simulated', () => {
     assert.ok(noisy.refused > 0 && common.refused > 0, 'not saturated')
     assert.equal(withNoise.refused, 0)
     assert.ok(withNoise.p95 < common.p95 / 10)
-    assert.ok(withNoise.p95 < 2.5 * without.p95)
-    assert.ok(noisy.served + withNoise.served > 0.88 * (noisyCommon.served + common.served), 'throughput lost')
+    assert.ok(withNoise.p95 < 1.5 * without.p95)
+    // What the others' small steps cost: rows of the noisy one would fill them.
+    assert.ok(noisy.served + withNoise.served > 0.75 * (noisyCommon.served + common.served), 'throughput lost')
   })
 })

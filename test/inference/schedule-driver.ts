@@ -1,5 +1,6 @@
 /** Sequences of the scheduler without a model, and steps that run in no time. */
-import { begin, complete, type Move, newSchedule, nextStep, remove, type Schedulable, type Schedule, type Step } from '../../src/inference/scheduler.js'
+import { tenantsBehind } from '../../src/inference/precedence.js'
+import { begin, complete, exchange, leave, type Move, newSchedule, nextStep, remove, type Schedulable, type Schedule, type Step } from '../../src/inference/scheduler.js'
 
 export interface Item extends Schedulable {
   readonly name: string
@@ -11,18 +12,20 @@ export interface Item extends Schedulable {
 
 export type State = Schedule<Item, Item>
 
-export function item (arrival: number, input: number, { tenant = 't', output = Infinity }: { tenant?: string, output?: number } = {}): Item {
-  return { arrival, tenant, passed: 0, rowsToCome: 0, inputsToCome: 0, remaining: input, input, output, name: `s${arrival}` }
+export function item (arrival: number, input: number, { tenant = 't', weight = 1, output = Infinity }: { tenant?: string, weight?: number, output?: number } = {}): Item {
+  return { arrival, tenant, weight, passed: 0, rowsToCome: 0, inputsToCome: 0, mayLeave: true, length: input, remaining: input, input, output, name: `s${arrival}` }
 }
 
-export function newState (slots: number, maxWaiting: number): State {
-  return newSchedule(slots, maxWaiting)
+export function newState (slots: number, maxWaiting: number, maxKept = Infinity): State {
+  return newSchedule(slots, maxWaiting, maxKept)
 }
 
 export interface Ran {
   readonly step: Step<Item, Item>
   /** Left its queue for this step. */
   readonly taken: Item | null
+  /** Later arrivals that were taken in before it. */
+  readonly passed: number
   readonly ended: readonly Item[]
   readonly moves: ReadonlyArray<Move<Item>>
 }
@@ -30,8 +33,11 @@ export interface Ran {
 /** Run the next step; what has nothing left to do ends. */
 export function runStep (state: State): Ran {
   const step = nextStep(state)
+  const passed = 'item' in step ? step.item.passed : 0
   const known = new Set<Item>(state.compiling === null ? state.rows : [...state.rows, state.compiling])
+  if (step.kind === 'decode') for (const pair of step.exchanges) exchange(state, pair)
   const moves = begin(state, step)
+  if (step.kind === 'leave') moves.push(...leave(state, step.item))
   const taken = (step.kind === 'prefill' || step.kind === 'compile') && !known.has(step.item) ? step.item : null
   complete(state, step)
   const ended: Item[] = []
@@ -42,16 +48,24 @@ export function runStep (state: State): Ran {
     ended.push(each)
     moves.push(...remove(state, each))
   }
-  return { step, taken, ended, moves }
+  return { step, taken, passed, ended, moves }
+}
+
+/** Whose rows and inputs give way at present. */
+export function behind (state: State): ReadonlySet<string> {
+  return tenantsBehind(state.shares, state.slots, state.rows, state.waiting, state.compilations, state.compiling === null ? [] : [state.compiling])
 }
 
 /** What a step does, in words. */
 export function inWords (state: State): string {
   const names = state.rows.map(({ name }) => name)
   const { step } = runStep(state)
+  if (step.kind === 'decode') for (const [a, b] of step.exchanges) [names[a], names[b]] = [names[b]!, names[a]!]
   switch (step.kind) {
     case 'idle': return 'idle'
     case 'decode': return `decode ${names.slice(0, step.rows).join()}`
+    case 'leave': return `${step.item.name} leaves ${step.slot}`
+    case 'return': return `${step.item.name} returns to ${step.slot}`
     case 'prefill': return `prefill ${step.item.name} in ${step.slot}: ${step.tokens}`
     case 'compile': return `compile ${step.item.name}: ${step.tokens}`
   }

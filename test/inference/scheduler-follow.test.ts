@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { suite, test } from 'node:test'
 import { counterOf, OUTPUT_WEIGHT } from '../../src/inference/fair-share.js'
-import { begin, complete, enqueue, follow, type Move, newSchedule, nextStep, remove, type Schedulable, type Schedule, widen } from '../../src/inference/scheduler.js'
+import { begin, complete, enqueue, exchange, follow, type Move, newSchedule, nextStep, remove, type Schedulable, type Schedule, widen } from '../../src/inference/scheduler.js'
 import { seededNumbers } from '../support/numbers.js'
 import { below } from './schedule-driver.js'
 
@@ -19,7 +19,7 @@ type State = Schedule<Item, Item>
 
 /** @param keeps slots of the rows whose input is in */
 function item (arrival: number, input: number, { tenant = 't', members = 1, keeps = true }: { tenant?: string, members?: number, keeps?: boolean } = {}): Item {
-  const first: Item = { name: `${arrival}.0`, arrival, tenant, passed: 0, input, remaining: input, rowsToCome: keeps ? members - 1 : 0, inputsToCome: members - 1, company: [] }
+  const first: Item = { name: `${arrival}.0`, arrival, tenant, weight: 1, mayLeave: false, length: 0, passed: 0, input, remaining: input, rowsToCome: keeps ? members - 1 : 0, inputsToCome: members - 1, company: [] }
   first.company.push(first)
   return first
 }
@@ -126,6 +126,13 @@ suite('rows that follow each other', () => {
       const moves = begin(state, step)
       if (moves.length > 1) inFront++
       move(moves)
+      if (step.kind === 'decode') {
+        for (const pair of step.exchanges) {
+          exchange(state, pair)
+          const [a, b] = pair
+          ;[held[a], held[b]] = [held[b], held[a]]
+        }
+      }
       complete(state, step)
       if (step.kind === 'prefill') {
         held[step.slot] = step.item.name

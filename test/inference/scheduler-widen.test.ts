@@ -5,7 +5,7 @@ import { begin, complete, newSchedule, nextStep, remove, type Schedulable, type 
 interface Item extends Schedulable { readonly name: string, readonly tenant: string, passed: number, rowsToCome: number }
 
 function item (name: string, arrival: number, remaining: number, rowsToCome = 0): Item {
-  return { name, arrival, tenant: 't', passed: 0, remaining, rowsToCome, inputsToCome: 0 }
+  return { name, arrival, tenant: 't', weight: 1, mayLeave: false, length: 0, passed: 0, remaining, rowsToCome, inputsToCome: 0 }
 }
 
 type State = Schedule<Item, Item>

@@ -40,6 +40,38 @@ suite('tenants', () => {
   })
 
   for (const headSize of [16, 12]) {
+    test(`rows of a flood change places, leave their slots and come back, and all get the bits they get alone, head size ${headSize}`, async () => {
+      const { base, dispose } = await tinyBase({ headSize, hiddenSize: 4 * headSize, contextLength: 640 })
+      const service = await tinyService(base, { slots: 4 })
+      try {
+        const { arena } = service.engine
+        let exchanged = 0
+        let set = 0
+        const { exchange, read } = arena
+        arena.exchange = (...slots) => { exchanged++; exchange.apply(arena, slots) }
+        arena.read = (...slot) => { set++; return read.apply(arena, slot) }
+        const prompt = service.artifacts.put(promptFiles(base, { method: 'prefix-tuning', virtualTokens: 5, labelTokens: [5, 9], value: seededNumbers(headSize) }))
+        const flood = Array.from({ length: 18 }, (_, seed) => of('flood', generate(tokens(seed === 3 ? 260 : 12, seed), { prompt: seed % 2 === 0 ? prompt : null, maxTokens: 30 + seed, sampling: { temperature: 0.9, seed } })))
+        const quiet = [
+          of('a', generate(tokens(20, 20), { prompt, maxTokens: 25 })), of('b', classification(tokens(300, 21), prompt)),
+          of('a', generate(tokens(30, 22), { maxTokens: 9 })), of('b', generate(tokens(40, 23), { maxTokens: 14 }))
+        ]
+        const known = []
+        for (const request of [...flood, ...quiet]) known.push(untimed(await collect(service, request)))
+        for (let round = 0; round < 5; round++) {
+          const running = []
+          for (const request of flood) running.push((await submit(service, request)).done)
+          while (service.service.status().running < 4) await new Promise(resolve => setImmediate(resolve))
+          for (const request of quiet) running.push((await submit(service, request)).done)
+          for (const [index, done] of running.entries()) assert.deepEqual(untimed(await done), known[index], `request ${index}`)
+        }
+        assert.ok(exchanged >= 5 && set >= 10, `${exchanged} pairs of rows changed places, ${set} left`)
+      } finally {
+        await service.stop(0)
+        await dispose()
+      }
+    })
+
     test(`short inputs overtake a long one, and all get the bits they get alone, head size ${headSize}`, async () => {
       const { base, dispose } = await tinyBase({ headSize, hiddenSize: 4 * headSize, contextLength: 1024 })
       const service = await tinyService(base, { maxContext: 1024, slots: 6 })
