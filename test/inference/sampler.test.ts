@@ -45,6 +45,12 @@ suite('sampler', () => {
 
   test('greedy takes the largest score and of equal ones the lowest id', () => {
     assert.equal(argmax(Float32Array.of(1, 3, 2, 3)), 1)
+    for (let length = 1; length <= 9; length++) {
+      for (let place = 0; place < length; place++) {
+        const scores = Float32Array.from({ length }, (_, id) => id === place || id === place + 1 ? -1 : -2 - id % 3)
+        assert.equal(argmax(scores), place)
+      }
+    }
     assert.equal(chooseToken(Float32Array.of(-1, -3, -1), { ...SAMPLING, temperature: 0 }, 0), 0)
   })
 
