@@ -32,8 +32,8 @@ export function servingCases (text: readonly number[]): Case[] {
   const rowsOf = (rows: number, inputLength: number): Row[] => Array.from({ length: rows }, (_, prompt) => ({
     prompt, context: cutFrom(text, VIRTUAL_TOKENS, 100 * prompt), input: cutFrom(text, inputLength, 100 * prompt + VIRTUAL_TOKENS)
   }))
-  // Rows taken in early decode while later ones are taken in: every row still has enough left when all decode.
-  const loadOf = (rows: number): Load => ({ rows: rowsOf(rows, DECODE_INPUT), maxTokens: DECODE_TOKENS + rows })
+  // Rows taken in early decode while later ones are taken in, two tokens for each: DECODE_TOKENS are left when all decode.
+  const loadOf = (rows: number): Load => ({ rows: rowsOf(rows, DECODE_INPUT), maxTokens: DECODE_TOKENS + 2 * rows })
   const decode = (load: Load, wanted: Case['wanted']): Case => ({
     name: `decode of ${load.rows.length} ${load.rows.length === 1 ? 'row' : 'rows, each its own task'}`,
     unit: 'tokens/s',
