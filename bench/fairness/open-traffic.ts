@@ -1,4 +1,5 @@
 /** Requests that arrive at their own times, whatever became of those before. */
+import { setMaxListeners } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { ServiceError } from '../../src/errors.js'
 import type { SequenceRequest } from '../../src/inference/protocol.js'
@@ -26,6 +27,7 @@ export async function openTraffic (service: RunningService, arrivals: readonly A
   const begun = performance.now()
   const since = (): number => performance.now() - begun
   const floodOver = new AbortController()
+  setMaxListeners(0, floodOver.signal)
   const outcomes: Array<Promise<Outcome>> = []
   for (const arrival of arrivals) {
     const wait = arrival.at - since()

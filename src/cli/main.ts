@@ -19,7 +19,8 @@ const VERBS: Readonly<Record<string, () => Promise<Verb>>> = {
   eval: async () => (await import('./verbs/eval.js')).verb,
   infer: async () => (await import('./verbs/infer.js')).verb,
   alias: async () => (await import('./verbs/alias.js')).verb,
-  keys: async () => (await import('./verbs/keys.js')).verb
+  keys: async () => (await import('./verbs/keys.js')).verb,
+  tenants: async () => (await import('./verbs/tenants.js')).verb
 }
 
 /** Those above 2 are of sysexits.h: who restarts what ends need not restart these. 0 is done, or stopped in order. */

@@ -16,9 +16,6 @@ import type { Digest } from '../digest.js'
 import type { ErrorCode } from '../errors.js'
 
 export const MAX_BEAMS = 16
-/** Of tenants: a hundredth and a hundredfold of the usual share. */
-export const MIN_WEIGHT = 0.01
-export const MAX_WEIGHT = 100
 /** Of an ensemble. */
 export const MAX_MEMBERS = 8
 export const REPLICA_HEADER = 'permafrost-replica'
@@ -66,7 +63,7 @@ export const SequenceRequestSchema = Type.Object({
   id: Type.String(),
   tenant: Type.String(),
   /** Of the tenant; absent: 1. */
-  weight: Type.Optional(Type.Number({ minimum: MIN_WEIGHT, maximum: MAX_WEIGHT })),
+  weight: Type.Optional(Type.Number({ exclusiveMinimum: 0 })),
   /** Digest of the artifact whose prompt stands in front; null: the bare base. */
   prompt: Type.Union([DigestText, Type.Null()]),
   /**

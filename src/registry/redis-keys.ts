@@ -29,6 +29,9 @@ export const apiKeysKey = (tenant: string): string => tenantKey(tenant, 'keys')
 /** String: record of the time, present once a key was revoked: a tenant without keys that has had one is not new. */
 export const lastRevocationKey = (tenant: string): string => tenantKey(tenant, 'last-revocation')
 
+/** String: record of the tenant's weight; absent: 1. */
+export const tenantWeightKey = (tenant: string): string => tenantKey(tenant, 'weight')
+
 /** Hash: task name -> record. */
 export const tasksKey = (tenant: string): string => tenantKey(tenant, 'tasks')
 /** Hash: task name -> the last version number given out. Survives the task: a number never means two things. */

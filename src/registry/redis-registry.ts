@@ -17,6 +17,7 @@ import type { AliasMove, AliasRecord, FileRecord, JobRecord, KeyRecord, KeyState
 import type { ObjectStore } from './store/object-store.js'
 import * as replicas from './replicas.js'
 import * as tasks from './tasks.js'
+import * as tenants from './tenants.js'
 import * as versions from './versions.js'
 
 export interface RedisRegistryOptions {
@@ -83,6 +84,9 @@ export class RedisRegistry implements Registry {
   async findKey (secret: string): Promise<KeyRecord | null> { return await answered(() => apiKeys.findKey(this.#redis, secret)) }
   async listKeys (tenant: string): Promise<KeyRecord[]> { return await answered(() => apiKeys.listKeys(this.#redis, tenant)) }
   async revokeKey (tenant: string, id: string): Promise<void> { await answered(() => apiKeys.revokeKey(this.#redis, tenant, id)) }
+
+  async tenantWeight (tenant: string): Promise<number> { return await answered(() => tenants.tenantWeight(this.#redis, tenant)) }
+  async setTenantWeight (tenant: string, weight: number): Promise<void> { await answered(() => tenants.setTenantWeight(this.#redis, tenant, weight)) }
 
   async createTask (tenant: string, task: TaskRecord): Promise<void> { await answered(() => tasks.createTask(this.#redis, tenant, task)) }
   async getTask (tenant: string, name: string): Promise<TaskRecord> { return await answered(() => tasks.getTask(this.#redis, tenant, name)) }

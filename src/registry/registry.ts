@@ -116,6 +116,12 @@ export interface Registry {
   /** @throws key_not_found */
   revokeKey (tenant: string, id: string): Promise<void>
 
+  // tenants
+  /** What the tenant's share counts beside the others'; 1 unless an operator has said otherwise. */
+  tenantWeight (tenant: string): Promise<number>
+  /** For operators: no API key reaches it. @throws invalid_request for a weight out of bounds or a tenant that never had a key */
+  setTenantWeight (tenant: string, weight: number): Promise<void>
+
   // tasks
   /** @throws task_exists */
   createTask (tenant: string, task: TaskRecord): Promise<void>

@@ -27,6 +27,8 @@ suite('permafrost keys, of an operator who has Redis and no key yet', () => {
   const run = async (args: string[], settings: Record<string, string> = {}): Promise<CommandResult> =>
     await permafrost(environment(home, { REDIS_URL: redis.url, ...settings }), ['keys', ...args])
 
+  const tenants = async (...args: string[]): Promise<CommandResult> => await permafrost(environment(home, { REDIS_URL: redis.url }), ['tenants', ...args])
+
   test('create makes a key of the default tenant with every scope and shows it once', async () => {
     const { code, stdout, stderr } = await run(['create'])
     assert.deepEqual([code, stderr], [0, ''])
@@ -39,6 +41,16 @@ suite('permafrost keys, of an operator who has Redis and no key yet', () => {
     assert.ok(!listed.stdout.includes(secret!))
     assert.equal((await run(['revoke', key!.id])).code, 0)
     assert.equal(await registry.findKey(secret!), null)
+  })
+
+  test('the operator of the machine gives a tenant its weight, without a key', async () => {
+    await registry.createKey('weighty', 'ci', ['infer'])
+    assert.equal((await tenants('weight', 'weighty')).stdout, 'weighty has weight 1\n')
+    assert.deepEqual(JSON.parse((await tenants('weight', 'weighty', '2', '--json')).stdout), { tenant: 'weighty', weight: 2 })
+    assert.equal(await registry.tenantWeight('weighty'), 2)
+    assert.equal((await tenants('weight', 'weighty', '1000')).code, 1)
+    assert.equal((await tenants('weight', 'weighty', 'much')).code, 2)
+    assert.equal(await registry.tenantWeight('weighty'), 2)
   })
 
   test('create follows what is named', async () => {

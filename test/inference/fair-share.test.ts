@@ -34,6 +34,13 @@ suite('fair share', () => {
     assert.equal(counterOf(state.shares, 'b'), INPUT_WEIGHT * 7 + OUTPUT_WEIGHT * 3)
   })
 
+  test('what a tenant is served counts by its weight', () => {
+    const state = newState(1, 99)
+    wait(state, ...Array.from({ length: 60 }, (_, i) => item(i, 50, { output: 0, ...(i % 2 === 0 ? { tenant: 'double', weight: 2 } : { tenant: 'single' }) })))
+    const names = takenIn(state, 30).map(name => Number(name.slice(1)) % 2 === 0 ? 'double' : 'single')
+    assert.equal(names.filter(name => name === 'double').length, 20)
+  })
+
   test('whoever was served least is next, the earlier arrival among equals', () => {
     const state = newState(1, 9)
     wait(state, short(0, 100, 'a'), short(1, 100, 'a'), short(2, 100, 'a'), short(3, 40, 'b'), short(4, 40, 'b'), short(5, 40, 'b'), short(6, 40, 'b'))

@@ -29,6 +29,8 @@ const BODY_BYTES_PER_POSITION = 64
 
 interface Call {
   readonly request: FastifyRequest
+  /** Of the tenant. */
+  readonly weight: number
   readonly model: PromptedModel
   readonly head: AnswerHead
   readonly options: InferRequest
@@ -56,20 +58,21 @@ export function inferRoutes (app: Application, services: ApiServices, metrics: M
     const options = request.body
     checkShape(options)
     const signal = hangUpSignal(reply)
-    const model = await resolveModel(registry, base, tenantOf(request), request.params.task, options.ensemble)
+    const tenant = tenantOf(request)
+    const [model, weight] = await Promise.all([resolveModel(registry, base, tenant, request.params.task, options.ensemble), registry.tenantWeight(tenant)])
     const work = model.spec?.kind === 'classification' ? classificationWork(options) : generationWork(options, base.config.eosTokenIds, model.spec?.output)
     const head = answerHead(`inf_${randomBytes(12).toString('hex')}`, model, base.digest)
-    const call: Call = { request, model, head, options, work, signal }
+    const call: Call = { request, weight, model, head, options, work, signal }
     if (options.inputs !== undefined) return { ...head, ...await many(call, options.inputs) }
     if (options.stream === true) return await stream(call, reply)
     return { ...head, ...await one(call, options.input, 'input', head.id) }
   })
 
-  async function sequence ({ request, model, options, work }: Call, input: unknown, param: string, id: string): Promise<SequenceRequest> {
+  async function sequence ({ request, weight, model, options, work }: Call, input: unknown, param: string, id: string): Promise<SequenceRequest> {
     const ids = await inputIds(services, model, asTextInput(input, param), { chat: options.chat === true, param })
     const [prompt = null, ...ensemble] = model.versions.map(({ digest }) => digest)
     const fixedTokens = model.spec === null ? 0 : await beginnings.tokensOf(model.spec.template, ids)
-    const wanted: SequenceRequest = { id, tenant: tenantOf(request), prompt, ...(ensemble.length === 0 ? {} : { ensemble }), inputIds: ids, ...(fixedTokens === 0 ? {} : { fixedTokens }), work }
+    const wanted: SequenceRequest = { id, tenant: tenantOf(request), ...(weight === 1 ? {} : { weight }), prompt, ...(ensemble.length === 0 ? {} : { ensemble }), inputIds: ids, ...(fixedTokens === 0 ? {} : { fixedTokens }), work }
     metrics.observeTokens('prompt', ids.length * samplesOf(options) * membersOf(wanted))
     return wanted
   }

@@ -1,12 +1,9 @@
 import { parseArgs } from 'node:util'
-import { type Config, loadConfig } from '../../config.js'
+import { loadConfig } from '../../config.js'
 import { DEFAULT_TENANT } from '../../registry/names.js'
 import { type Registry, type Scope, SCOPES } from '../../registry/registry.js'
-import { RedisRegistry } from '../../registry/redis-registry.js'
-import { openStores } from '../../registry/store/open-stores.js'
-import { homePaths } from '../../supervisor/home.js'
-import { UnreachableError } from '../api-client.js'
-import { knownApiKey, openClient, startedService } from '../running-service.js'
+import { openOperatorRegistry } from '../operator-registry.js'
+import { knownApiKey, openClient } from '../running-service.js'
 import { UsageError, positionals, type Verb } from '../verb.js'
 
 interface Key { readonly id: string, readonly name: string, readonly scopes: readonly string[], readonly created_at: string }
@@ -68,7 +65,7 @@ async function withKeys<T> (named: string | undefined, work: (keys: Keys) => Pro
   const hasNoOtherWay = config.REDIS_URL !== undefined && await knownApiKey(config) === undefined
   const tenant = named ?? (hasNoOtherWay ? DEFAULT_TENANT : undefined)
   if (tenant === undefined) return await work(await keysOverHttp())
-  const registry = await openRegistry(config)
+  const registry = await openOperatorRegistry(config)
   try {
     return await work(keysOf(registry, tenant))
   } finally {
@@ -97,11 +94,4 @@ function keysOf (registry: Registry, tenant: string): Keys {
     list: async () => (await registry.listKeys(tenant)).map(({ id, name, scopes, createdAt }) => ({ id, name, scopes, created_at: createdAt })),
     revoke: async id => await registry.revokeKey(tenant, id)
   }
-}
-
-async function openRegistry (config: Config): Promise<RedisRegistry> {
-  const url = config.REDIS_URL ?? (await startedService(homePaths(config.PERMAFROST_HOME)))?.redisUrl
-  if (url === undefined) throw new UnreachableError(`no service runs on PERMAFROST_HOME ${config.PERMAFROST_HOME}; start it, or set REDIS_URL to its Redis`)
-  const { objects } = await openStores(config)
-  return await RedisRegistry.connect({ url, objects, whenDown: 'fail' })
 }

@@ -46,6 +46,17 @@ suite('POST /v1/tasks/{task}/infer', () => {
     assert.equal((await ask('sentiment', { input: 'odd' })).body.scores, undefined)
   })
 
+  test('carries the weight that an operator gave the tenant; no body can', async () => {
+    const other = await bed.caller()
+    await other.post('/v1/tasks', { name: 'weighed', kind: 'classification', labels: ['a', 'b'], template: '{input}:' })
+    await bed.publish(other.tenant, 'weighed')
+    await bed.registry.setTenantWeight(other.tenant, 4)
+    assert.equal((await other.post('/v1/tasks/weighed/infer', { input: 'a' })).status, 200)
+    assert.equal((await ask('sentiment', { input: 'a' })).status, 200)
+    assert.deepEqual(bed.inference.requests.map(({ tenant, weight }) => [tenant, weight]), [[other.tenant, 4], [caller.tenant, undefined]])
+    assert.equal((await ask('sentiment', { input: 'a', weight: 9 })).status, 400)
+  })
+
   test('takes an alias, a version number, and fields of a template', async () => {
     assert.equal((await ask('sentiment@production', { input: 'a' })).body.version, 1)
     assert.equal((await ask('sentiment@1', { input: 'a' })).body.version, 1)
