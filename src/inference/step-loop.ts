@@ -2,6 +2,7 @@
  * Runs one step after another for as long as there is work: asks the scheduler what is next, gives the engine its
  * numbers, hands each row's result to its sequence. Holds no policy.
  */
+import { Breath } from '../breath.js'
 import { ServiceError } from '../errors.js'
 import { type CompiledPrompt, positionsOf } from './compiled-prompt.js'
 import type { Engine, StepOutput } from './engine/engine.js'
@@ -152,7 +153,7 @@ export class StepLoop {
         const output = await this.#options.engine.step(this.#inputs.of(step, this.schedule.rows))
         this.stepsTotal++
         complete(this.schedule, step)
-        this.#deliver(step, output)
+        await this.#deliver(step, output)
       } catch (error) {
         this.#fail(step, error)
       }
@@ -190,7 +191,7 @@ export class StepLoop {
     this.#options.engine.arena.write(slot, item.prompt.prefix, item.length)
   }
 
-  #deliver (step: WorkStep, output: StepOutput): void {
+  async #deliver (step: WorkStep, output: StepOutput): Promise<void> {
     const { engine, slots } = this.#options
     switch (step.kind) {
       case 'compile':
@@ -202,15 +203,21 @@ export class StepLoop {
         if (step.item.remaining === 0) this.#accept(step.item, output)
         return
       case 'decode':
-        this.#acceptEach(step.rows, output)
+        await this.#acceptEach(step.rows, output)
     }
   }
 
-  #acceptEach (rows: number, output: StepOutput): void {
+  /** Between two rows others get the event loop: to draw from the scores of a whole vocabulary takes a millisecond a row. */
+  async #acceptEach (rows: number, output: StepOutput): Promise<void> {
     const outputs = this.#rowOutputs.of(output, rows)
     // A copy, because a finished row changes the order of the others.
     const decoded = this.schedule.rows.slice(0, rows)
-    for (let row = 0; row < rows; row++) this.#accept(decoded[row]!, outputs[row]!)
+    const breath = new Breath()
+    for (let row = 0; row < rows; row++) {
+      this.#accept(decoded[row]!, outputs[row]!)
+      // Asked first, because waiting for nothing makes garbage too.
+      if (breath.isDue) await breath.pause()
+    }
   }
 
   #accept (sequence: Row, { hidden, logits }: RowOutput): void {

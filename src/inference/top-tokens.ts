@@ -1,10 +1,16 @@
+import { bestFirst } from './best-first.js'
+
+/** Beyond this, sorting all is faster than keeping the best. */
+const MAX_HEAP = 256
+
 /**
- * The `count` largest scores, best first, equal ones by lower id. One pass with a bounded heap, so that a few of a
+ * The `count` largest scores, best first, equal ones by lower id. Of few, one pass with a bounded heap, so that a few of a
  * large vocabulary cost about one comparison for each entry.
  */
 export function topTokens (scores: Float32Array, count: number): number[] {
   const size = Math.min(count, scores.length)
   if (size === 0) return []
+  if (size > MAX_HEAP) return bestFirst(scores, Uint32Array.from(scores.keys())).slice(0, size)
   // A heap whose root is the worst kept entry.
   const heap: number[] = []
   const worse = (a: number, b: number): boolean => scores[a]! < scores[b]! || (scores[a] === scores[b] && a > b)

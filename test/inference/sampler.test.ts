@@ -3,6 +3,7 @@ import { suite, test } from 'node:test'
 import { philox, uniform } from '../../src/inference/philox.js'
 import type { Sampling } from '../../src/inference/protocol.js'
 import { argmax, chooseToken, logProbabilities } from '../../src/inference/sampler.js'
+import { topShare } from '../../src/inference/top-share.js'
 import { topTokens } from '../../src/inference/top-tokens.js'
 import { seededNumbers } from '../support/numbers.js'
 
@@ -59,7 +60,8 @@ suite('sampler', () => {
     // Rounded, so that many are equal.
     const scores = Float32Array.from({ length: 500 }, () => Math.round(random() * 50))
     const sorted = [...scores.keys()].sort((a, b) => scores[b]! - scores[a]! || a - b)
-    for (const count of [0, 1, 2, 20, 499, 500, 600]) assert.deepEqual(topTokens(scores, count), sorted.slice(0, count))
+    // Few are kept in a heap, many sorted.
+    for (const count of [0, 1, 2, 20, 300, 499, 500, 600]) assert.deepEqual(topTokens(scores, count), sorted.slice(0, count))
   })
 
   test('samples of one seed draw the softmax, each for itself', () => {
@@ -100,7 +102,27 @@ suite('sampler', () => {
     close(frequencies({ ...SAMPLING, minP: 1 }), [1, 0, 0, 0, 0])
   })
 
-  test('top-p reaches beyond the first candidates of a flat distribution', () => {
+  test('top-p of a large vocabulary is that of a full sort, added up from the best', () => {
+    const random = seededNumbers(4)
+    // Rounded, so that many are equal, and both zeros among them.
+    const scores = Float32Array.from({ length: 5000 }, () => Math.round(8 * (random() + random() + random())) / 2)
+    for (const temperature of [0.2, 1, 30]) {
+      const highest = Math.max(...scores)
+      const weightOf = (id: number): number => Math.exp((scores[id]! - highest) / temperature)
+      const total = scores.reduce((sum, _, id) => sum + weightOf(id), 0)
+      const sorted = [...scores.keys()].sort((a, b) => scores[b]! - scores[a]! || a - b)
+      for (const topP of [0.01, 0.3, 0.9, 0.999, 1 - 1e-15]) {
+        let share = 0
+        const last = sorted.findIndex(id => (share += weightOf(id)) >= topP * total)
+        const expected = sorted.slice(0, last === -1 ? sorted.length : last + 1)
+        const { ids, weights } = topShare(scores, highest, temperature, topP, weightOf)
+        assert.deepEqual(ids, expected, `temperature ${temperature}, top-p ${topP}`)
+        assert.deepEqual([...weights], expected.map(weightOf))
+      }
+    }
+  })
+
+  test('top-p reaches far into a flat distribution', () => {
     const flat = new Float32Array(400)
     const drawn = new Set<number>()
     for (let step = 0; step < 5000; step++) drawn.add(chooseToken(flat, { ...SAMPLING, topP: 0.5 }, step))

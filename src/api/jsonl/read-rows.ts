@@ -1,5 +1,5 @@
 import { type DataRow, parseDataRow } from '../../training/data-row.js'
-import { Breath } from '../breath.js'
+import { Breath } from '../../breath.js'
 import { LineSplitter } from './line-splitter.js'
 
 /** Small enough that one chunk is a few milliseconds of work. */

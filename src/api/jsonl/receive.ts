@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto'
 import type { Digest } from '../../digest.js'
 import { ServiceError } from '../../errors.js'
 import { parseDataRow } from '../../training/data-row.js'
-import { Breath } from '../breath.js'
+import { Breath } from '../../breath.js'
 import { LineSplitter } from './line-splitter.js'
 
 export interface ReceivedFile { readonly bytes: Uint8Array, readonly rows: number, readonly digest: Digest }

@@ -7,8 +7,12 @@ const MAX_BUSY_MS = 4
 export class Breath {
   #since = performance.now()
 
+  get isDue (): boolean {
+    return performance.now() - this.#since >= MAX_BUSY_MS
+  }
+
   async pause (): Promise<void> {
-    if (performance.now() - this.#since < MAX_BUSY_MS) return
+    if (!this.isDue) return
     await nextTurn()
     this.#since = performance.now()
   }
