@@ -43,9 +43,17 @@ const BENCHES: Readonly<Record<string, Bench>> = {
       await int8Quality(await openDefaultBase(config), data, config.INFERENCE_THREADS || availableParallelism(), json)
     }
   },
-  'api-latency': {
-    usage: 'api-latency [--streams N]                       event-loop delay of the api while a job trains and requests decode',
-    run: async args => await (await import('./api-latency.js')).apiLatency(args)
+  'event-loop': {
+    usage: 'event-loop [--streams N] [--seconds N]          event-loop delay of api and inference at saturation, alone and beside training',
+    run: async args => await (await import('./event-loop.js')).eventLoop(args)
+  },
+  'mixed-load': {
+    usage: 'mixed-load [--rounds N] [--rate N]              serving beside a training job on the same cores, and the job beside serving',
+    run: async args => await (await import('./mixed-load.js')).mixedLoad(args)
+  },
+  soak: {
+    usage: 'soak [--minutes N]                              saturation with publications and hang-ups: errors, stale answers, memory over time',
+    run: async args => await (await import('./soak.js')).soak(args)
   },
   memory: {
     usage: 'memory                                          memory of each process, and what it grows with',

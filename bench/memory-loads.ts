@@ -1,10 +1,8 @@
 /** What the service is made to do while its memory is measured. */
-import { readFileSync } from 'node:fs'
-import { join } from 'node:path'
 import type { ApiClient } from '../src/cli/api-client.js'
-import { PROJECT_ROOT } from '../src/project.js'
 import { FINAL_STATES, type JobEvent, type RecipeRequest } from '../src/training/job.js'
 import { BenchFailure } from './failure.js'
+import { snips } from './load/snips.js'
 
 /** The peak of training is there after a few steps and one evaluation. */
 const SHORT_RUN = { max_steps: 12, evaluations: 1 }
@@ -41,9 +39,8 @@ export function rowsOfBytes (bytes: number): Buffer {
 
 /** A few steps on SNIPS, all else by default. @returns the id of the job */
 export async function trainSnips (client: ApiClient): Promise<string> {
-  const rows = readFileSync(join(PROJECT_ROOT, 'examples', 'snips', 'train.jsonl'))
-  const labels = [...new Set(rows.toString().trim().split('\n').map(line => (JSON.parse(line) as { label: string }).label))]
-  return await train(client, { name: 'snips', kind: 'classification', labels }, rows)
+  const { task, file } = snips()
+  return await train(client, task, file)
 }
 
 /**

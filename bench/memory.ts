@@ -144,7 +144,7 @@ async function observeTasks (client: ApiClient, tasks: StoredTasks, observer: Ob
   observer.see('redis', `${TASKS} tasks of one version`)
   await client.get('/v1/tasks')
   observer.see('api', `has listed ${TASKS} tasks`)
-  await each(0, TASKS, async (name, index) => await tasks.publish(name, index))
+  await each(0, TASKS, async (name, index) => { await tasks.publish(name, index) })
   return { taskBytes: (withTasks - before) / (TASKS - there), versionBytes: (await tasks.redisBytes() - withTasks) / TASKS }
 }
 

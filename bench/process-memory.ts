@@ -34,6 +34,11 @@ export function memoryOf (pid: number): ProcessMemory {
   return { resident: rollup('Rss'), private: rollup('Private_Clean') + rollup('Private_Dirty') }
 }
 
+/** In bytes; as `memoryOf`, without the walk through all pages. */
+export function residentOf (pid: number): number {
+  return fieldsOf(`/proc/${pid}/status`)('VmRSS')
+}
+
 /** The most that was resident since the process started or `forgetPeak` was called, in bytes. */
 export function peakOf (pid: number): number {
   return fieldsOf(`/proc/${pid}/status`)('VmHWM')

@@ -7,6 +7,7 @@ import type { TaskSpec } from '../src/prompt/task-spec.js'
 import { DEFAULT_TENANT, PRODUCTION } from '../src/registry/names.js'
 import { jobEventsKey, jobKey } from '../src/registry/redis-keys.js'
 import { RedisRegistry } from '../src/registry/redis-registry.js'
+import type { VersionRecord } from '../src/registry/registry.js'
 import { openStores, type Stores } from '../src/registry/store/open-stores.js'
 import { promptFiles } from '../test/inference/tiny-service.js'
 import { seededNumbers } from '../test/support/numbers.js'
@@ -40,11 +41,16 @@ export class StoredTasks {
 
   /** A classification of two labels, its prompt the one of this number and no other's, published as version 1. */
   async addWithPrompt (name: string, prompt: number): Promise<void> {
+    await this.makePrompt(prompt, 'classification')
+    await this.add(name, prompt)
+  }
+
+  /** Its numbers depend on `prompt` alone; a classification's has two labels. */
+  async makePrompt (prompt: number, kind: TaskSpec['kind']): Promise<void> {
     const random = seededNumbers(prompt)
-    const files = promptFiles(this.#base, { method: METHOD, virtualTokens: VIRTUAL_TOKENS, labelTokens: LABEL_TOKENS, value: () => SCALE * random() })
+    const files = promptFiles(this.#base, { method: METHOD, virtualTokens: VIRTUAL_TOKENS, ...kind === 'classification' ? { labelTokens: LABEL_TOKENS } : {}, value: () => SCALE * random() })
     const { digest, config } = this.#base.manifest
     this.#prompts[prompt] = { digest: await this.#stores.artifacts.put(files), spec: readArtifact(files, { base: digest, config }).manifest.task }
-    await this.add(name, prompt)
   }
 
   /** A task like that, with one of the prompts that are there: those numbers go round. */
@@ -53,10 +59,10 @@ export class StoredTasks {
     await this.publish(name, prompt)
   }
 
-  /** The task's next version. */
-  async publish (name: string, prompt: number): Promise<void> {
-    await this.#registry.publishVersion(DEFAULT_TENANT, name, {
-      digest: this.#prompt(prompt).digest, method: METHOD, numVirtualTokens: VIRTUAL_TOKENS, metrics: { accuracy: 0.95 }, job: null, alias: PRODUCTION, by: 'bench'
+  /** The task's next version. @param alias that moves to it; null: none */
+  async publish (name: string, prompt: number, alias: string | null = PRODUCTION): Promise<VersionRecord> {
+    return await this.#registry.publishVersion(DEFAULT_TENANT, name, {
+      digest: this.#prompt(prompt).digest, method: METHOD, numVirtualTokens: VIRTUAL_TOKENS, metrics: { accuracy: 0.95 }, job: null, alias, by: 'bench'
     })
   }
 

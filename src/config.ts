@@ -32,7 +32,7 @@ export const ConfigSchema = Type.Object({
   INFERENCE_LISTEN: Type.Optional(Type.String({ description: 'unix:/path/to.sock or http://address:port where the inference process listens; absent: a socket under PERMAFROST_HOME' })),
   INFERENCE_ADVERTISE: Type.Optional(Type.String({ description: 'http://host:port under which the api reaches this inference process; absent: its address on the way to Redis, and the port it listens on' })),
   INFERENCE_SECRET: Type.Optional(Type.String({ ...SECRET, pattern: PRINTABLE, description: 'shared by api and inference processes, needed to listen on TCP; absent: derived from REDIS_PASSWORD' })),
-  HEALTH_PORT: Type.Optional(Type.Integer({ minimum: 0, maximum: 65535, description: 'port of /healthz, /readyz and /metrics of api, inference and worker; absent: none' })),
+  HEALTH_PORT: Type.Optional(Type.Integer({ minimum: 0, maximum: 65535, description: 'port of /healthz, /readyz and /metrics of api, inference and worker; 0: a free one, which the log says; absent: none' })),
   FIRST_API_KEY: Type.Optional(Type.String({ ...SECRET, pattern: API_KEY.source, description: 'pf_ and 43 of A-Z, a-z, 0-9, "_" and "-": the api makes it the first key of a new registry' })),
   INFERENCE_THREADS: Type.Integer({ default: 0, minimum: 0, maximum: 256, description: 'intra-op threads of the engine; 0: one for each core' }),
   TRAINING_THREADS: Type.Integer({ default: 0, minimum: 0, maximum: 256, description: 'intra-op threads of a training job; 0: one for each core' }),

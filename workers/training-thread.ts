@@ -13,7 +13,7 @@ import { trainPrompt } from './train.js'
 import type { FromThread, ThreadData, ToThread } from './thread-protocol.js'
 
 /** Serving comes first on a machine that does both. */
-const NICENESS = 10
+const NICENESS = 19
 
 const port = parentPort
 if (port === null) throw new Error('internal: this file is a worker thread')

@@ -91,8 +91,8 @@ function decided (settings: Config, paths: HomePaths, { port, redisUrl, baseFold
     PORT: String(port),
     REDIS_URL: redisUrl,
     BASE_FOLDER: baseFolder,
-    // One port for several processes of one machine would be taken.
-    HEALTH_PORT: '',
+    // One port for several processes of one machine would be taken; with 0 each takes a free one, and its log says which.
+    HEALTH_PORT: settings.HEALTH_PORT === 0 ? '0' : '',
     INFERENCE_LISTEN: listen,
     INFERENCE_URL: settings.INFERENCE_URL ?? listen
   }

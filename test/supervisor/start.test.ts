@@ -4,6 +4,7 @@ import { mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, suite, test } from 'node:test'
+import { metricsOf } from '../../bench/load/health.js'
 import { newSecret } from '../../src/registry/api-keys.js'
 import { identityOf } from '../../src/supervisor/process-identity.js'
 import { allEnded, childrenOf, type CommandResult, environment, permafrost, startService, type StartedService } from '../support/service.js'
@@ -107,10 +108,11 @@ suite('permafrost start', { timeout: 300_000 }, () => {
     }
   })
 
-  test('a start right behind a killed one ends what that left and works at once', async () => {
+  test('a start right behind a killed one ends what that left and works at once; with HEALTH_PORT=0 each process has its own port', async () => {
     const children = await childrenOf(home)
     await service.kill9()
-    service = await startService(home, settings)
+    service = await startService(home, { ...settings, HEALTH_PORT: '0', LOG_LEVEL: 'info' })
+    for (const process of ['api', 'inference'] as const) assert.ok((await metricsOf(home, process))('nodejs_eventloop_lag_p99_seconds') > 0)
     assert.equal((await run(['infer', 'colours', 'a red thing'])).code, 0)
     await allEnded(children)
     assert.notEqual(identityOf(service.pid), null)
