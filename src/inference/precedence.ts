@@ -10,7 +10,7 @@ import { counterOf, OUTPUT_WEIGHT, type Queued, type Shares } from './fair-share
  * Time of those behind for each unit of time of the others, while there are others. In simulation (`npm test`,
  * noisy-neighbour) it is the one number that trades the others' latency for throughput.
  */
-const LENT_PART = 0.1
+const LENT_PART = 0.05
 /** Time that is lent before it is used, in input tokens: about a decode step. */
 const LENT_AT_MOST = 32
 /** What a decode step costs whatever its rows, in input tokens (default base, 2 cores). */
