@@ -41,7 +41,7 @@ const MEANING: Record<ErrorCode, string> = {
   artifact_corrupt: 'Stored bytes do not match their digest; nothing is served from them.',
   newer_schema: 'A newer version of Permafrost stored it; the message names it and both schemas.',
   starting: 'The model is being loaded, or no api process answers the front yet; `Retry-After`.',
-  saturated: 'All slots and the queue are full; `Retry-After`.',
+  saturated: 'All slots and the queue are full, or prompts of requests that wait take all memory there is for them; `Retry-After`.',
   inference_unavailable: 'No inference process answers, or none goes on with an answer that had begun; `Retry-After`.',
   registry_unavailable: 'Redis does not answer; `Retry-After`.'
 }

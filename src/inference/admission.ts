@@ -28,12 +28,15 @@ export function admit (schedule: Schedule<Schedulable, Schedulable>, arrival: nu
     for (const item of waiting) count(item.tenant)
     for (const other of loading.values()) count(other.tenant)
     if (own >= (2 * limit - total) / tenants.size) {
-      // A full queue of short requests clears in about a second for each round of slots.
-      const retryAfter = Math.max(1, Math.min(LONGEST_RETRY, Math.ceil(total / slots)))
-      throw new ServiceError('saturated', `${rows.length} sequences run and ${total} wait, ${own} of this tenant, limit ${maxWaiting}`, { retryAfter })
+      throw new ServiceError('saturated', `${rows.length} sequences run and ${total} wait, ${own} of this tenant, limit ${maxWaiting}`, { retryAfter: retryAfter(total, slots) })
     }
   }
   loading.set(arrival, { tenant, weight })
+}
+
+/** Seconds. Short requests that wait clear in about one for each round of slots. */
+export function retryAfter (waiting: number, slots: number): number {
+  return Math.max(1, Math.min(LONGEST_RETRY, Math.ceil(waiting / slots)))
 }
 
 /** The request comes no further. */

@@ -27,7 +27,7 @@ class BeamGroup {
     this.options = options
     this.#work = work
     this.#search = new BeamSearch({ ...work, maxTokens: options.maxTokens })
-    this.rows.push(new BeamRow(this, toRun(options.request.inputIds, options.prompt), work.beams - 1))
+    this.rows.push(new BeamRow(this, toRun(options.request.inputIds, options.prompts.at(0)), work.beams - 1))
     this.#ranked = [...this.rows]
   }
 
@@ -53,7 +53,7 @@ class BeamGroup {
   }
 
   #finish (now: number): 'ended' {
-    const { emit, virtualTokens, arrivedAt } = this.options
+    const { emit, prompts: { virtualTokens }, arrivedAt } = this.options
     const timing = timingOf({ arrivedAt, startedAt: this.startedAt, firstResultAt: this.#firstResultAt }, now)
     emit({ type: 'beams', beams: this.#search.answers.slice(0, this.#work.answers), generated: this.generated, virtualTokens, timing })
     return 'ended'
@@ -115,13 +115,17 @@ export class BeamRow implements Row {
     this.rowsToCome = rowsToCome
   }
 
-  get prompt (): CompiledPrompt | null { return this.#group.options.prompt }
+  get prompt (): CompiledPrompt | null { return this.#group.options.prompts.at(0) }
   get company (): readonly Row[] { return this.#group.rows }
   get generated (): number { return this.#group.generated }
   get startedAt (): number | null { return this.#group.startedAt }
   set startedAt (at: number | null) { this.#group.startedAt = at }
   get cancelled (): boolean { return this.#group.cancelled }
   set cancelled (cancelled: boolean) { this.#group.cancelled = cancelled }
+
+  releasePrompt (): void {
+    this.#group.options.prompts.release(0)
+  }
 
   inputChunk (tokens: number): readonly number[] {
     return nextOf(this.#group.options.request.inputIds, this.remaining, tokens)

@@ -33,6 +33,7 @@ export function measureReplicas (registry: MetricsRegistry, replicas: () => read
   measure(Gauge, 'slots', 'Slots of the KV cache.', status => status?.slots)
   measure(Gauge, 'prompts_cached', 'Compiled prompts in memory, with and without the fixed tokens of a template behind them.', status => status?.promptsCached)
   measure(Gauge, 'prompt_cache_bytes', 'Bytes of the compiled prompts.', status => status?.promptCacheBytes)
+  measure(Gauge, 'prompt_bytes_in_use', 'Bytes of compiled prompts, in memory or being compiled, that requests wait with: more than the bound are refused.', status => status?.promptBytesInUse)
   measure(Gauge, 'prompt_embeddings', 'Prompts whose embeddings are in memory.', status => status?.promptEmbeddings)
   measure(Gauge, 'prompt_embedding_bytes', 'Bytes of these embeddings.', status => status?.promptEmbeddingBytes)
   measure(Counter, 'prompt_hits_total', 'Requests that found their prompt compiled.', status => status?.promptHitsTotal)

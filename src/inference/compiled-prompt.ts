@@ -31,9 +31,14 @@ export function positionsOf ({ virtualTokens, fixedTokens }: CompiledPrompt): nu
 }
 
 export function bytesOfCompiled ({ prefix, labels }: CompiledPrompt): number {
-  return OBJECTS_BYTES + prefix.byteLength + (labels?.byteLength ?? 0)
+  return bytesOfParts(prefix.byteLength, labels)
 }
 
 export function bytesOfEmbeddings ({ embeddings, labels }: PromptEmbeddings): number {
-  return OBJECTS_BYTES + embeddings.byteLength + (labels?.byteLength ?? 0)
+  return bytesOfParts(embeddings.byteLength, labels)
+}
+
+/** Of a prompt whose embeddings, or keys and values, take so many. */
+export function bytesOfParts (numbersBytes: number, labels: Float32Array | null): number {
+  return OBJECTS_BYTES + numbersBytes + (labels?.byteLength ?? 0)
 }

@@ -10,9 +10,8 @@ import { weightOf } from './protocol.js'
 import { nextOf, type Outcome, type Row, toRun } from './row.js'
 import { checkFinite, Sequence, type SequenceOptions } from './sequence.js'
 
+/** Of at least two prompts with the same labels. */
 export interface EnsembleOptions extends SequenceOptions {
-  /** Of each member, at least two, with the same labels. */
-  readonly prompts: readonly CompiledPrompt[]
   /** Labels, or tokens of the vocabulary. */
   readonly choices: number
 }
@@ -37,10 +36,10 @@ class Ensemble {
     this.rows.push(new EnsembleRow(this, 0))
   }
 
-  get members (): number { return this.options.prompts.length }
+  get members (): number { return this.options.prompts.count }
 
   acceptLabels (row: EnsembleRow, hidden: Float32Array): Outcome {
-    this.#votes.add(labelScores(hidden, row.prompt.labels!))
+    this.#votes.add(labelScores(hidden, this.options.prompts.labelsOf(row.member)))
     const next = this.#successorOf(row)
     if (next === null) return this.speaker.sayLabels([...this.#votes.take(new Float64Array(this.options.choices))])
     this.rows.splice(0, 1, next)
@@ -104,7 +103,7 @@ export class EnsembleRow implements Row {
     this.rowsToCome = this.generates ? this.inputsToCome : 0
   }
 
-  get prompt (): CompiledPrompt { return this.#ensemble.options.prompts[this.member]! }
+  get prompt (): CompiledPrompt | null { return this.#ensemble.options.prompts.at(this.member) }
   get generates (): boolean { return this.#ensemble.speaker.generates }
   get lastToken (): number { return this.#ensemble.speaker.lastToken }
   get company (): readonly Row[] { return this.#ensemble.rows }
@@ -115,6 +114,10 @@ export class EnsembleRow implements Row {
   set startedAt (at: number | null) {
     this.#startedAt = at
     this.#ensemble.speaker.startedAt ??= at
+  }
+
+  releasePrompt (): void {
+    this.#ensemble.options.prompts.release(this.member)
   }
 
   inputChunk (tokens: number): readonly number[] {

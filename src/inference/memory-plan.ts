@@ -2,7 +2,8 @@
  * What the inference process takes at most, in bytes, and how a budget is shared out. Pure.
  *
  * A slot is the unit of admission: a request runs when there is one for each of its rows, and all slots have their place
- * in the budget from the start, so none that was let in can fail for want of memory later.
+ * in the budget from the start, so none that was let in can fail for want of memory later. Prompts of requests that
+ * wait have theirs in the tier of compiled ones (`admission-by-memory.ts`).
  */
 import { badConfig, DEFAULT_KV_SLOTS } from '../config.js'
 import type { LlamaConfig } from '../model/llama-config.js'

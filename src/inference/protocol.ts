@@ -136,6 +136,8 @@ export interface PromptCounts {
   /** Compiled ones, with and without fixed tokens of a template behind them, and their bytes. */
   readonly promptsCached: number
   readonly promptCacheBytes: number
+  /** Of those, the bytes of which requests that have not started are in need. */
+  readonly promptBytesInUse: number
   /** Those whose embeddings are kept to compile them again, and their bytes. */
   readonly promptEmbeddings: number
   readonly promptEmbeddingBytes: number
@@ -155,7 +157,7 @@ export interface PromptCounts {
 
 /** Before the first prompt. */
 export const NO_PROMPTS: PromptCounts = {
-  promptsCached: 0, promptCacheBytes: 0, promptEmbeddings: 0, promptEmbeddingBytes: 0, promptHitsTotal: 0, promptMissesTotal: 0,
+  promptsCached: 0, promptCacheBytes: 0, promptBytesInUse: 0, promptEmbeddings: 0, promptEmbeddingBytes: 0, promptHitsTotal: 0, promptMissesTotal: 0,
   promptEmbeddingHitsTotal: 0, promptEmbeddingMissesTotal: 0, promptCompilesTotal: 0, promptTokensPrefilledTotal: 0,
   fixedTokensPrefilledTotal: 0, fixedTokensReusedTotal: 0
 }

@@ -12,6 +12,7 @@ export interface Row extends Schedulable {
   cancelled: boolean
   /** Tokens that the request has generated so far, of all its rows. */
   readonly generated: number
+  /** Null: none, or it was released. */
   readonly prompt: CompiledPrompt | null
   /** It needs the scores of the vocabulary, not the last hidden row alone. */
   readonly generates: boolean
@@ -19,6 +20,8 @@ export interface Row extends Schedulable {
   readonly lastToken: number
   /** All rows of its request that have a slot or wait for one. */
   readonly company: readonly Row[]
+  /** Its prefix lies in the slot. */
+  releasePrompt (): void
   /** The next `tokens` ids of the input. */
   inputChunk (tokens: number): readonly number[]
   /**

@@ -5,6 +5,7 @@ import type { CompiledPrompt } from './compiled-prompt.js'
 import { ConstrainedText } from './constrained-text.js'
 import { PenalisedTokens } from './penalties.js'
 import { type SequenceEvent, type SequenceRequest, type Timing, weightOf } from './protocol.js'
+import type { RequestPrompts } from './request-prompts.js'
 import { nextOf, type Row, timingOf, toRun } from './row.js'
 import { chooseToken, logProbabilities } from './sampler.js'
 import type { TokenMasks } from './token-masks.js'
@@ -12,10 +13,7 @@ import type { TokenMasks } from './token-masks.js'
 export interface SequenceOptions {
   readonly arrival: number
   readonly request: SequenceRequest
-  /** Of an ensemble, that of its first member. */
-  readonly prompt: CompiledPrompt | null
-  /** Of all its prompts. */
-  readonly virtualTokens: number
+  readonly prompts: RequestPrompts
   /** What the answer has to satisfy, and room to mask scores in; null: nothing. */
   readonly constraint: { readonly masks: TokenMasks, readonly scratch: Float32Array } | null
   /** The request's own limit, cut to what fits the slot. */
@@ -54,7 +52,7 @@ export class Sequence implements Row {
     this.arrival = options.arrival
     this.tenant = options.request.tenant
     this.weight = weightOf(options.request)
-    this.remaining = toRun(options.request.inputIds, options.prompt)
+    this.remaining = toRun(options.request.inputIds, this.prompt)
     const { work, inputIds } = options.request
     const { constraint } = options
     this.#stopTokens = new Set(work.kind === 'generate' ? work.stopTokenIds : [])
@@ -62,9 +60,13 @@ export class Sequence implements Row {
     this.#constrained = constraint === null ? null : new ConstrainedText(constraint.masks, this.#stopTokens, constraint.scratch)
   }
 
-  get prompt (): CompiledPrompt | null { return this.#options.prompt }
+  get prompt (): CompiledPrompt | null { return this.#options.prompts.at(0) }
   get generates (): boolean { return this.#options.request.work.kind === 'generate' }
   get lastToken (): number { return this.#lastToken }
+
+  releasePrompt (): void {
+    this.#options.prompts.release(0)
+  }
 
   inputChunk (tokens: number): readonly number[] {
     return nextOf(this.#options.request.inputIds, this.remaining, tokens)
@@ -72,13 +74,13 @@ export class Sequence implements Row {
 
   accept (hidden: Float32Array, logits: Float32Array): 'goes-on' | 'ended' {
     checkFinite(hidden)
-    return this.generates ? this.say(logits) : this.sayLabels(labelScores(hidden, this.prompt!.labels!))
+    return this.generates ? this.say(logits) : this.sayLabels(labelScores(hidden, this.#options.prompts.labelsOf(0)))
   }
 
   /** @param scores of the labels */
   sayLabels (scores: readonly number[]): 'ended' {
     const now = this.#resultAt()
-    this.#options.emit({ type: 'scores', probabilities: softmax(scores), logits: scores, virtualTokens: this.#options.virtualTokens, timing: this.#timing(now) })
+    this.#options.emit({ type: 'scores', probabilities: softmax(scores), logits: scores, virtualTokens: this.#options.prompts.virtualTokens, timing: this.#timing(now) })
     return 'ended'
   }
 
@@ -118,7 +120,7 @@ export class Sequence implements Row {
   }
 
   #finish (reason: 'stop' | 'length', now: number): 'ended' {
-    this.#options.emit({ type: 'finished', reason, virtualTokens: this.#options.virtualTokens, timing: this.#timing(now) })
+    this.#options.emit({ type: 'finished', reason, virtualTokens: this.#options.prompts.virtualTokens, timing: this.#timing(now) })
     return 'ended'
   }
 

@@ -13,6 +13,7 @@ import type { OutputConstraints, PinnedMasks } from './output-constraints.js'
 import type { PinnedPrompt, PromptCache } from './prompt-cache.js'
 import { type BeamWork, membersOf, type SequenceEvent, type SequenceRequest, type ServiceStatus, weightOf } from './protocol.js'
 import type { Row } from './row.js'
+import { RequestPrompts } from './request-prompts.js'
 import { Sequence, type SequenceOptions } from './sequence.js'
 import type { StepLoop } from './step-loop.js'
 
@@ -56,22 +57,22 @@ export class InferenceService {
     const arrival = this.#arrivals++
     admit(loop.schedule, arrival, request.tenant, weightOf(request))
     this.#active++
-    let pinned: readonly PinnedPrompt[] = []
+    let prompts: RequestPrompts | null = null
     let masks: PinnedMasks | null = null
     const leave = (): void => {
-      for (const prompt of pinned) prompt.release()
+      prompts?.releaseAll()
       masks?.release()
       if (--this.#active === 0) this.#whenQuiet()
     }
     try {
       masks = request.work.kind !== 'generate' || request.work.output === undefined ? null : await outputs.acquire(request.work.output, request.tenant)
       signal.throwIfAborted()
-      pinned = await this.#prefixesOf(request, arrival)
+      const pinned = await this.#prefixesOf(request, arrival)
+      prompts = new RequestPrompts(pinned)
       signal.throwIfAborted()
-      const values = pinned.map(({ value }) => value)
-      const maxTokens = this.#roomFor(request, values)
+      const maxTokens = this.#roomFor(request, pinned.map(({ value }) => value))
       const options: SequenceOptions = {
-        arrival, request, prompt: values[0] ?? null, virtualTokens: values.reduce((sum, { virtualTokens }) => sum + virtualTokens, 0), constraint: masks === null ? null : { masks: masks.value, scratch: this.#scratch },
+        arrival, request, prompts, constraint: masks === null ? null : { masks: masks.value, scratch: this.#scratch },
         maxTokens, arrivedAt, emit,
         onEnd: () => {
           signal.removeEventListener('abort', cancel)
@@ -79,7 +80,7 @@ export class InferenceService {
           logger.debug({ request: request.id, tenant: request.tenant, inputTokens: request.inputIds.length, generatedTokens: sequence.generated, cancelled: sequence.cancelled }, 'sequence ended')
         }
       }
-      const sequence = this.#rowOf(options, values)
+      const sequence = this.#rowOf(options)
       const cancel = (): void => loop.cancel(sequence)
       signal.addEventListener('abort', cancel, { once: true })
       loop.submit(sequence)
@@ -126,19 +127,19 @@ export class InferenceService {
     await this.#options.loop.close(new ServiceError('inference_unavailable', 'the inference process stopped', { retryAfter: 2 }))
   }
 
-  #rowOf (options: SequenceOptions, prompts: readonly CompiledPrompt[]): Row {
-    const { request: { work } } = options
+  #rowOf (options: SequenceOptions): Row {
+    const { request: { work }, prompts } = options
     if (work.kind === 'beams') return newBeamSearch(options, work)
-    if (prompts.length < 2) return new Sequence(options)
+    if (prompts.count < 2) return new Sequence(options)
     const { hiddenSize, vocabSize } = this.#options.manifest.config
-    return newEnsemble({ ...options, prompts, choices: work.kind === 'classify' ? prompts[0]!.labels!.length / hiddenSize : vocabSize })
+    return newEnsemble({ ...options, choices: work.kind === 'classify' ? prompts.labelsOf(0).length / hiddenSize : vocabSize })
   }
 
   async #prefixesOf (request: SequenceRequest, arrival: number): Promise<PinnedPrompt[]> {
     const { prompt, ensemble = [], inputIds, fixedTokens } = request
     if (prompt === null) return []
     const fixed = fixedTokens === undefined ? null : { ids: inputIds.slice(0, fixedTokens), check: (compiled: CompiledPrompt) => { this.#roomFor(request, [compiled]) } }
-    return await this.#options.prompts.acquireAll([prompt, ...ensemble], fixed, arrival)
+    return await this.#options.prompts.acquireAll([prompt, ...ensemble], fixed, { arrival, tenant: request.tenant })
   }
 
   #check (request: SequenceRequest): void {

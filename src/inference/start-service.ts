@@ -67,7 +67,7 @@ export async function startService (base: Base, artifacts: Pick<ArtifactStore, '
     store: artifacts, manifest, format, maxContext, headRows: ids => headRows.read(ids), finalNormGain: await headRows.finalNormGain()
   })
   const prompts = new PromptCache({
-    compiledBytes: settings.promptCacheBytes, embeddingBytes: settings.promptEmbeddingBytes,
+    slots, compiledBytes: settings.promptCacheBytes, embeddingBytes: settings.promptEmbeddingBytes,
     prefixBytes: virtualTokens => prefixLength(engine.arena.shape, virtualTokens) * Float32Array.BYTES_PER_ELEMENT,
     load: digest => loader.load(digest),
     compile: (embeddings, arrival) => loop.compile(embeddings, arrival),

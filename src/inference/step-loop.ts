@@ -182,6 +182,7 @@ export class StepLoop {
   #start (sequence: Row, slot: number): void {
     sequence.startedAt = performance.now()
     this.#place(sequence, slot)
+    sequence.releasePrompt()
   }
 
   /** Its prefix into its slot. */

@@ -1,5 +1,6 @@
 /** Requests that run at the same time: who arrives when, for whom, and who hangs up. */
 import { setImmediate as turn } from 'node:timers/promises'
+import { ServiceError } from '../../src/errors.js'
 import type { SequenceEvent, SequenceRequest } from '../../src/inference/protocol.js'
 import type { RunningService } from '../../src/inference/start-service.js'
 import { submit } from './tiny-service.js'
@@ -89,6 +90,14 @@ export class Company {
 
   async #submit (request: SequenceRequest, heard: Heard, signal?: AbortSignal): ReturnType<typeof submit> {
     const tenant = this.#isFlooded && this.#below(OTHERS_EVERY) > 0 ? TENANTS[0]! : TENANTS[this.#below(TENANTS.length)]!
-    return await submit(this.#service, { ...request, tenant }, signal, ({ type }) => heard.hear(type !== 'token'))
+    for (;;) {
+      try {
+        return await submit(this.#service, { ...request, tenant }, signal, ({ type }) => heard.hear(type !== 'token'))
+      } catch (error) {
+        // Prompts of the others take all memory: it comes back, as a client does.
+        if (signal?.aborted === true || !(error instanceof ServiceError && error.code === 'saturated')) throw error
+        for (let turns = 1 + this.#below(MAX_TURNS); turns > 0; turns--) await turn()
+      }
+    }
   }
 }

@@ -2,8 +2,9 @@
 import assert from 'node:assert/strict'
 import { suite, test } from 'node:test'
 import { type Digest, digestOf } from '../../src/digest.js'
+import type { ServiceError } from '../../src/errors.js'
 import { bytesOfCompiled, bytesOfEmbeddings } from '../../src/inference/compiled-prompt.js'
-import { type PinnedPrompt, PromptCache } from '../../src/inference/prompt-cache.js'
+import { type Asker, type PinnedPrompt, PromptCache } from '../../src/inference/prompt-cache.js'
 
 /** Numbers of each virtual token. */
 const WIDTH = 4
@@ -11,6 +12,7 @@ const PREFIX_WIDTH = 80
 const TOKENS = 3
 
 const name = (text: string): Digest => digestOf(text)
+const by = (arrival: number, tenant = 't'): Asker => ({ arrival, tenant })
 const of = (digest: Digest) => ({ digest, virtualTokens: TOKENS, fixedTokens: 0, labels: null })
 const compiledBytes = bytesOfCompiled({ ...of(name('any')), prefix: new Float32Array(TOKENS * PREFIX_WIDTH) })
 const embeddingBytes = bytesOfEmbeddings({ ...of(name('any')), embeddings: new Float32Array(TOKENS * WIDTH) })
@@ -23,7 +25,7 @@ function counted (room: Room, method: 'prompt-tuning' | 'prefix-tuning' = 'promp
   const compiles: number[] = []
   const extensions: Array<{ digest: Digest, ids: readonly number[], arrival: number }> = []
   const cache = new PromptCache({
-    compiledBytes: room.compiled * compiledBytes,
+    slots: 2, compiledBytes: room.compiled * compiledBytes,
     embeddingBytes: room.embeddings * embeddingBytes,
     prefixBytes: virtualTokens => virtualTokens * PREFIX_WIDTH * 4,
     load: async digest => {
@@ -41,21 +43,21 @@ function counted (room: Room, method: 'prompt-tuning' | 'prefix-tuning' = 'promp
   })
   return {
     cache, loads, compiles, extensions,
-    use: async (text: string, arrival = 0) => { (await cache.acquire(name(text), arrival)).release() },
-    useWith: async (text: string, ids: readonly number[]) => { (await cache.acquireWith(name(text), { ids, check: () => {} }, 0)).release() }
+    use: async (text: string, arrival = 0) => { (await cache.acquire(name(text), by(arrival))).release() },
+    useWith: async (text: string, ids: readonly number[]) => { (await cache.acquireWith(name(text), { ids, check: () => {} }, by(0))).release() }
   }
 }
 
 suite('prompt cache', () => {
   test('loads and compiles once for all who ask at the same time, in the turn of the first, and not again', async () => {
     const { cache, loads, compiles } = counted({ compiled: 2, embeddings: 2 })
-    const pinned = await Promise.all([7, 8, 9].map(arrival => cache.acquire(name('a'), arrival)))
-    await cache.acquire(name('a'), 10)
+    const pinned = await Promise.all([7, 8, 9].map(arrival => cache.acquire(name('a'), by(arrival))))
+    await cache.acquire(name('a'), by(10))
     assert.equal(new Set(pinned.map(({ value }) => value)).size, 1)
     assert.equal(loads.length, 1)
     assert.deepEqual(compiles, [7])
     assert.deepEqual(cache.counts, {
-      promptsCached: 1, promptCacheBytes: compiledBytes, promptEmbeddings: 1, promptEmbeddingBytes: embeddingBytes,
+      promptsCached: 1, promptCacheBytes: compiledBytes, promptBytesInUse: compiledBytes, promptEmbeddings: 1, promptEmbeddingBytes: embeddingBytes,
       promptHitsTotal: 1, promptMissesTotal: 3, promptEmbeddingHitsTotal: 0, promptEmbeddingMissesTotal: 1,
       promptCompilesTotal: 1, promptTokensPrefilledTotal: TOKENS, fixedTokensPrefilledTotal: 0, fixedTokensReusedTotal: 0
     })
@@ -87,11 +89,11 @@ suite('prompt cache', () => {
     for (const text of ['a', 'b']) await cache.preload(name(text), 0)
     assert.deepEqual([loads.length, compiles.length], [2, 1])
     await cache.preload(name('a'), 0)
-    await cache.acquire(name('a'), 0)
+    await cache.acquire(name('a'), by(0))
     assert.deepEqual([loads.length, compiles.length], [2, 1])
     const { promptHitsTotal, promptMissesTotal, promptEmbeddings } = cache.counts
     assert.deepEqual({ promptHitsTotal, promptMissesTotal, promptEmbeddings }, { promptHitsTotal: 1, promptMissesTotal: 0, promptEmbeddings: 2 })
-    await cache.acquire(name('b'), 0)
+    await cache.acquire(name('b'), by(0))
     assert.deepEqual([loads.length, compiles.length], [2, 2])
   })
 
@@ -104,8 +106,8 @@ suite('prompt cache', () => {
 
   test('fixed tokens run behind a prompt once for all who ask at the same time, in the turn of the first, and not again', async () => {
     const { cache, compiles, extensions } = counted({ compiled: 4, embeddings: 1 })
-    const pinned = await Promise.all([7, 8, 9].map(arrival => cache.acquireWith(name('a'), { ids: [1, 2], check: () => {} }, arrival)))
-    await cache.acquireWith(name('a'), { ids: [1, 2], check: () => assert.fail('it is there') }, 10)
+    const pinned = await Promise.all([7, 8, 9].map(arrival => cache.acquireWith(name('a'), { ids: [1, 2], check: () => {} }, by(arrival))))
+    await cache.acquireWith(name('a'), { ids: [1, 2], check: () => assert.fail('it is there') }, by(10))
     const [{ value }] = pinned as [PinnedPrompt]
     assert.equal(new Set(pinned.map(one => one.value)).size, 1)
     assert.deepEqual([value.virtualTokens, value.fixedTokens, value.prefix.length], [TOKENS, 2, (TOKENS + 2) * PREFIX_WIDTH])
@@ -126,7 +128,7 @@ suite('prompt cache', () => {
 
   test('what a check says of the prompt comes before the run', async () => {
     const { cache, extensions, useWith } = counted({ compiled: 4, embeddings: 1 })
-    await assert.rejects(cache.acquireWith(name('a'), { ids: [1], check: ({ virtualTokens }) => { throw new Error(`behind ${virtualTokens}`) } }, 0), /behind 3/)
+    await assert.rejects(cache.acquireWith(name('a'), { ids: [1], check: ({ virtualTokens }) => { throw new Error(`behind ${virtualTokens}`) } }, by(0)), /behind 3/)
     assert.deepEqual(extensions, [])
     await useWith('a', [1])
     assert.equal(extensions.length, 1)
@@ -147,11 +149,42 @@ suite('prompt cache', () => {
     assert.equal(extensions.length, 1000)
   })
 
+  test('what requests hold is bounded before it is compiled; what is refused is neither compiled nor held', async () => {
+    const { cache, compiles } = counted({ compiled: 4, embeddings: 9 })
+    const first = await Promise.allSettled([0, 1, 2, 3].map(arrival => cache.acquire(name(`${arrival}`), by(arrival))))
+    assert.deepEqual(first.map(each => each.status === 'fulfilled' ? null : (each.reason as ServiceError).code), [null, null, 'saturated', 'saturated'])
+    assert.deepEqual([compiles.length, cache.counts.promptBytesInUse], [2, 2 * compiledBytes])
+    await cache.acquire(name('4'), by(4, 'other'))
+    await cache.acquire(name('0'), by(5))
+    assert.equal(cache.counts.promptBytesInUse, 3 * compiledBytes)
+    for (const each of first) if (each.status === 'fulfilled') each.value.release()
+    // One of them is in use by a second request.
+    assert.equal(cache.counts.promptBytesInUse, 2 * compiledBytes)
+  })
+
+  test('a warm prompt that is refused stays in memory and may be evicted', async () => {
+    const { cache, use } = counted({ compiled: 2, embeddings: 9 })
+    for (const text of ['a', 'b']) await use(text)
+    const held = await cache.acquire(name('a'), by(0))
+    await assert.rejects(cache.acquire(name('b'), by(1)), { code: 'saturated' })
+    assert.deepEqual([cache.counts.promptsCached, cache.counts.promptBytesInUse], [2, compiledBytes])
+    await cache.acquire(name('c'), by(2, 'other'))
+    assert.equal(cache.counts.promptCacheBytes, 2 * compiledBytes)
+    held.release()
+  })
+
+  test('of an ensemble that does not fit beside others nothing is held', async () => {
+    const { cache } = counted({ compiled: 4, embeddings: 9 })
+    await cache.acquire(name('a'), by(0))
+    await assert.rejects(cache.acquireAll([name('b'), name('c'), name('d'), name('e')], null, by(1)), { code: 'saturated' })
+    assert.equal(cache.counts.promptBytesInUse, compiledBytes)
+  })
+
   test('a prompt of which a compilation failed is tried again, from its embeddings', async () => {
     let attempts = 0
     let loads = 0
     const cache = new PromptCache({
-      compiledBytes: 1e6, embeddingBytes: 1e6, prefixBytes: () => 0,
+      slots: 2, compiledBytes: 1e6, embeddingBytes: 1e6, prefixBytes: () => 0,
       load: async digest => { loads++; return { ...of(digest), embeddings: new Float32Array(TOKENS * WIDTH) } },
       extend: async () => assert.fail('nothing is fixed'),
       compile: async () => {
@@ -159,8 +192,9 @@ suite('prompt cache', () => {
         return new Float32Array(TOKENS * PREFIX_WIDTH)
       }
     })
-    await assert.rejects(cache.acquire(name('a'), 0), /out of memory/)
-    await cache.acquire(name('a'), 1)
+    await assert.rejects(cache.acquire(name('a'), by(0)), /out of memory/)
+    assert.equal(cache.counts.promptBytesInUse, 0)
+    await cache.acquire(name('a'), by(1))
     assert.deepEqual([attempts, loads, cache.counts.promptCompilesTotal], [2, 1, 1])
   })
 })

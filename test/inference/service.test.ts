@@ -4,7 +4,7 @@ import { after, before, suite, test } from 'node:test'
 import { digestOf, type Digest } from '../../src/digest.js'
 import { ServiceError, type ErrorCode } from '../../src/errors.js'
 import { HeadRows } from '../../src/inference/head-rows.js'
-import type { SequenceEvent } from '../../src/inference/protocol.js'
+import type { SequenceEvent, SequenceRequest } from '../../src/inference/protocol.js'
 import { SERVING_FORMATS } from '../../src/model/base.js'
 import { seededNumbers } from '../support/numbers.js'
 import { tinyBase, type TestBase } from './tiny-base.js'
@@ -162,9 +162,45 @@ suite('inference service', () => {
     }
   })
 
+  test('a flood of large prompts stays within the bound of memory, keeps nobody out, and holds nothing once it runs', async () => {
+    const large = (seed: number) => promptFiles(tiny.base, { method: seed % 2 === 0 ? 'prompt-tuning' : 'prefix-tuning', virtualTokens: 60, value: seededNumbers(seed) })
+    const roomy = await tinyService(tiny.base)
+    await collect(roomy, generate([1], { prompt: roomy.artifacts.put(large(0)) }))
+    const limit = 6 * roomy.service.status().promptCacheBytes
+    await roomy.stop(0)
+    const service = await tinyService(tiny.base, { slots: 2, promptCacheBytes: limit })
+    try {
+      const small = Array.from({ length: 4 }, (_, seed) => generate([1, 2, 3], { prompt: service.artifacts.put(promptFiles(tiny.base, { method: 'prompt-tuning', virtualTokens: 2, value: seededNumbers(seed) })) }))
+      const alone = []
+      for (const request of small) alone.push(untimed(await collect(service, request)))
+      let most = 0
+      const look = (): void => {
+        const { promptBytesInUse, promptCacheBytes } = service.service.status()
+        most = Math.max(most, promptBytesInUse)
+        assert.ok(promptBytesInUse <= limit && promptCacheBytes <= limit, `${promptBytesInUse} in use and ${promptCacheBytes} in memory of ${limit}`)
+      }
+      const send = async (tenant: string, request: SequenceRequest): Promise<SequenceEvent[]> => await (await submit(service, { ...request, tenant }, undefined, look)).done
+      const flood = Promise.allSettled(Array.from({ length: 40 }, (_, seed) => send('noisy', generate([1, 2], { prompt: service.artifacts.put(large(seed)), maxTokens: 30 }))))
+      for (const [index, request] of small.entries()) assert.deepEqual(untimed(await send('quiet', request)), alone[index])
+      const answers = await flood
+      const refusals = answers.flatMap(answer => answer.status === 'rejected' ? [answer.reason as unknown] : [])
+      for (const error of refusals) assert.ok(refused('saturated', /limit \d+$/)(error) && (error as ServiceError).retryAfter! >= 1)
+      assert.ok(refusals.length > 0 && refusals.length < 40, `${refusals.length} refused`)
+      assert.ok(most > 0)
+      let inUse = -1
+      await (await submit(service, generate([1], { prompt: service.artifacts.put(large(0)) }), undefined, () => { inUse = service.service.status().promptBytesInUse })).done
+      assert.equal(inUse, 0)
+      const { running, waiting, promptBytesInUse } = service.service.status()
+      assert.deepEqual({ running, waiting, promptBytesInUse }, { running: 0, waiting: 0, promptBytesInUse: 0 })
+    } finally {
+      await service.stop(0)
+    }
+  })
+
   test('hang-ups at any moment, under load, leave nothing behind', async () => {
-    // One byte: whatever is not in use leaves the cache.
-    const service = await tinyService(tiny.base, { slots: 3, promptCacheBytes: 1 })
+    // Room for about half of the prompts.
+    const limit = 20_000
+    const service = await tinyService(tiny.base, { slots: 3, promptCacheBytes: limit })
     try {
       const random = seededNumbers(9)
       const below = (limit: number): number => Math.floor((random() + 1) / 2 * limit)
@@ -180,9 +216,13 @@ suite('inference service', () => {
         hangUp.abort()
       }
       await Promise.all(hangUps)
+      // Before its first step those that hung up have left.
+      await collect(service, generate([1]))
+      assert.equal(service.service.status().promptBytesInUse, 0)
       assert.deepEqual(untimed(await collect(service, generate([5, 6, 7], { prompt: prompts[1]! }))), reference)
-      const { running, waiting, promptsCached, promptCacheBytes } = service.service.status()
-      assert.deepEqual({ running, waiting, promptsCached, promptCacheBytes }, { running: 0, waiting: 0, promptsCached: 0, promptCacheBytes: 0 })
+      const { running, waiting, promptCacheBytes, promptBytesInUse } = service.service.status()
+      assert.deepEqual({ running, waiting, promptBytesInUse }, { running: 0, waiting: 0, promptBytesInUse: 0 })
+      assert.ok(promptCacheBytes <= limit)
     } finally {
       await service.stop(0)
     }
