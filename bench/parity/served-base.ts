@@ -33,6 +33,8 @@ const GREEDY = { temperature: 0, topK: 0, topP: 1, minP: 0, seed: 0 }
 /** Remembers the logits of the last step: events of a step are heard before the next one starts. */
 class Recorder implements Engine {
   readonly #engine: Engine
+  /** What it serves has no lanes graph. */
+  readonly pack = null
   last: Float32Array = new Float32Array(0)
   mostRows = 0
 

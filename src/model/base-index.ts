@@ -18,7 +18,7 @@ export interface ImportedSource {
 }
 
 /** Raised when an import makes other folders from the same bytes: what older versions made is then imported anew. */
-const IMPORTER = 1
+const IMPORTER = 2
 const FILE = 'index.json'
 
 export async function stampsOf (paths: readonly string[]): Promise<readonly FileStamp[]> {

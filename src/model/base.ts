@@ -15,7 +15,9 @@ export const BASE_FILES = {
   tokenizer: 'tokenizer.json',
   chatTemplate: 'chat-template.jinja',
   serving: { float32: 'serve-float32.onnx', w8a8: 'serve-w8a8.onnx' },
-  /** External data of `serve-w8a8.onnx`. */
+  /** Several short inputs in one run, in W8A8 with fused attention. */
+  lanes: 'serve-w8a8-lanes.onnx',
+  /** External data of both graphs of W8A8. */
   w8a8Data: 'serve-w8a8.data'
 } as const
 
@@ -30,6 +32,8 @@ export interface ServingGraph {
   readonly rotation: RotationPlan | null
   /** Attention by GroupQueryAttention (head size a multiple of 16) or by plain operators. */
   readonly attention: 'fused' | 'plain'
+  /** Whether the lanes graph stands beside it; bases of older versions do not say. */
+  readonly lanes?: boolean
 }
 
 export interface BaseManifest {

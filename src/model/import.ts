@@ -15,7 +15,7 @@ import { downInputMaxima } from './calibrate.js'
 import { CALIBRATION_TEXT } from './calibration-text.js'
 import { basesFolder } from './current-base.js'
 import { beginFolder, finishFolder } from './durable-folder.js'
-import { servingGraph } from './families/llama-serving.js'
+import { lanesGraph, servingGraph } from './families/llama-serving.js'
 import { openGgufLlama } from './gguf-llama.js'
 import { openHfLlama } from './hf-folder.js'
 import { tokenizerFromFolder } from './hf-tokenizer.js'
@@ -180,6 +180,8 @@ async function fillFolder (folder: string, { source, tokenizer }: OpenedModel, {
   const stored = new SafetensorsFile(join(folder, BASE_FILES.weights))
   const int8 = await storeInt8({ config, read: tensor => stored.read(tensor) }, rotation, maxima, folder, (done, total) => { progress('quantise', done, total) })
     .finally(() => { stored.close() })
+  const hasLanes = attention === 'fused'
+  if (hasLanes) await write(BASE_FILES.lanes, lanesGraph(config, maxPositions, int8.weights))
   const serving = async (file: string, graph: Uint8Array, data: Digest, plan: RotationPlan | null): Promise<ServingGraph> => {
     await write(file, graph)
     return { digest: digestOf(canonicalJson({ graph: digestOf(graph), data, rotation: plan })), rotation: plan, attention }
@@ -195,7 +197,10 @@ async function fillFolder (folder: string, { source, tokenizer }: OpenedModel, {
     hasChatTemplate: tokenizer.chatTemplate !== null,
     serving: {
       float32: await serving(BASE_FILES.serving.float32, servingGraph({ config, attention, maxPositions, format: 'float32', weights: storedWeights(config) }), weightsDigest, null),
-      w8a8: await serving(BASE_FILES.serving.w8a8, servingGraph({ config, attention, maxPositions, format: 'w8a8', weights: int8.weights }), int8.digest, rotation)
+      w8a8: {
+        ...await serving(BASE_FILES.serving.w8a8, servingGraph({ config, attention, maxPositions, format: 'w8a8', weights: int8.weights }), int8.digest, rotation),
+        lanes: hasLanes
+      }
     },
     warnings: [...source.warnings, ...tokenizer.warnings]
   }

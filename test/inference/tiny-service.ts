@@ -55,6 +55,10 @@ export function failingEngine (fails: () => boolean): (options: EngineOptions) =
         if (fails()) throw new Error('ONNX Runtime: out of memory')
         return await engine.step(input)
       },
+      pack: engine.pack === null ? null : async input => {
+        if (fails()) throw new Error('ONNX Runtime: out of memory')
+        return await engine.pack!(input)
+      },
       giveBack: (from, to) => engine.giveBack(from, to),
       close: async () => await engine.close()
     }

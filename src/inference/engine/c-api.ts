@@ -4,8 +4,9 @@
  */
 import { presentName, pastName } from '../../graph/serving-contract.js'
 import { Arena, arenaBytes, slotLength, type ArenaShape } from '../arena.js'
-import { checkStep, maxHiddenRows, type Engine, type EngineOptions, type StepInput, type StepOutput } from './engine.js'
-import { NativeMemory } from './native-memory.js'
+import { checkPack, checkStep, maxHiddenRows, type Engine, type EngineOptions, type StepInput, type StepOutput } from './engine.js'
+import { Lanes } from './lanes.js'
+import { laidOut, NativeMemory } from './native-memory.js'
 import { ELEMENT, OrtLibrary, type Pointer } from './ort-library.js'
 
 /** Shapes whose bindings are kept; one costs some 0.3 ms to make and a few kB for each layer. */
@@ -27,20 +28,22 @@ export function ortLibrary (): OrtLibrary {
 export class CApiEngine implements Engine {
   readonly kind = 'c-api'
   readonly arena: Arena
+  readonly pack: Engine['pack']
   readonly #options: EngineOptions
   readonly #ort: OrtLibrary
   readonly #env: Pointer
   readonly #memoryInfo: Pointer
   readonly #runOptions: Pointer
   readonly #session: Pointer
+  readonly #lanes: Lanes | null
   readonly #arenaMemory: NativeMemory
   readonly #io: IoMemory
   /** Most recently used first: the one of the last decode step is found at once, without making a key. */
   readonly #bindings: Binding[] = []
-  #running: Promise<void> | null = null
+  #running: Promise<unknown> | null = null
   #closed = false
 
-  private constructor (options: EngineOptions, env: Pointer, session: Pointer) {
+  private constructor (options: EngineOptions, env: Pointer, session: Pointer, lanesSession: Pointer) {
     const { config, slots, positions } = options
     this.#options = options
     this.#ort = ortLibrary()
@@ -53,33 +56,47 @@ export class CApiEngine implements Engine {
     const partLength = slots * slotLength(shape)
     this.arena = new Arena(shape, Array.from({ length: config.numLayers * 2 }, (_, part) => this.#arenaMemory.floats(part * partLength * 4, partLength)))
     this.#io = new IoMemory(options)
+    const lanes = lanesSession === null ? null : new Lanes({ ort: this.#ort, session: lanesSession, memoryInfo: this.#memoryInfo, arena: this.arena, arenaAddress: this.#arenaMemory.pointer }, options)
+    this.#lanes = lanes
+    this.pack = lanes === null ? null : async input => await this.#alone(() => checkPack(input, options), () => lanes.run(input, this.#runOptions))
   }
 
-  /** Loads the graph off the event loop. @throws Error when the library, the graph or the memory is not there */
+  /** Loads the graphs off the event loop. @throws Error when the library, a graph or the memory is not there */
   static async open (options: EngineOptions): Promise<CApiEngine> {
     const ort = ortLibrary()
     const env = ort.createEnv('permafrost')
+    let session: Pointer = null
     try {
-      return new CApiEngine(options, env, await ort.createSession(env, options.file, options.threads, SESSION_ENTRIES))
+      session = await ort.createSession(env, options.file, options.threads, SESSION_ENTRIES)
+      const lanes = options.lanesFile === undefined ? null : await ort.createSession(env, options.lanesFile, options.threads, SESSION_ENTRIES)
+      return new CApiEngine(options, env, session, lanes)
     } catch (error) {
+      if (session !== null) ort.release.session(session)
       ort.release.env(env)
       throw error
     }
   }
 
   async step (input: StepInput): Promise<StepOutput> {
+    return await this.#alone(() => checkStep(input, this.#options), async length => {
+      this.#io.fill(input)
+      const binding = this.#bindingFor(input, length)
+      await this.#ort.runWithBinding(this.#session, this.#runOptions, binding.handle)
+      return binding.output
+    })
+  }
+
+  /** One run at a time. */
+  async #alone<C> (check: () => C, run: (checked: C) => Promise<StepOutput>): Promise<StepOutput> {
     if (this.#closed) throw new Error('internal: the engine is closed')
     if (this.#running !== null) throw new Error('internal: two steps at once')
-    const length = checkStep(input, this.#options)
-    this.#io.fill(input)
-    const binding = this.#bindingFor(input, length)
-    this.#running = this.#ort.runWithBinding(this.#session, this.#runOptions, binding.handle)
+    const running = run(check())
+    this.#running = running
     try {
-      await this.#running
+      return await running
     } finally {
       this.#running = null
     }
-    return binding.output
   }
 
   giveBack (from: number, to: number): void {
@@ -93,6 +110,7 @@ export class CApiEngine implements Engine {
     this.#closed = true
     await this.#running?.catch(() => {})
     for (const binding of this.#bindings.splice(0)) this.#releaseBinding(binding)
+    this.#lanes?.release()
     const { release } = this.#ort
     release.session(this.#session)
     release.runOptions(this.#runOptions)
@@ -184,12 +202,7 @@ class IoMemory {
       ids: Math.max(slots, positions) * 8, lengths: slots * 4, total: 4, hiddenRows: outputs * 8, logitRows: outputs * 8,
       softTable: positions * config.hiddenSize * 4, hidden: outputs * config.hiddenSize * 4, logits: outputs * config.vocabSize * 4
     }
-    const offsets = { ...bytes }
-    let end = 0
-    for (const region of REGIONS) {
-      offsets[region] = end
-      end = Math.ceil((end + bytes[region]) / 64) * 64
-    }
+    const { offsets, end } = laidOut(REGIONS, bytes)
     const memory = new NativeMemory(end)
     this.#memory = memory
     this.#offsets = offsets

@@ -2,6 +2,7 @@
  * What the inference process needs from ONNX Runtime: one step of the serving graph over consecutive slots of the KV
  * arena. Two implementations, one contract suite (`test/inference/engine/`): `c-api.ts` and `stock.ts`.
  */
+import { LANES } from '../../graph/serving-contract.js'
 import type { LlamaConfig } from '../../model/llama-config.js'
 import type { Arena } from '../arena.js'
 
@@ -11,6 +12,8 @@ export type EngineKind = typeof ENGINE_KINDS[number]
 export interface EngineOptions {
   /** The serving graph; its external data lies beside it. */
   readonly file: string
+  /** The lanes graph of the same weights, beside it; absent: no packs. */
+  readonly lanesFile?: string
   readonly config: LlamaConfig
   /** Rows of the arena. */
   readonly slots: number
@@ -39,6 +42,17 @@ export interface StepInput {
   readonly softTable?: Float32Array
 }
 
+/** Up to `LANES` inputs, none without tokens, input j in slot firstSlot+j. */
+export interface PackInput {
+  readonly firstSlot: number
+  /** The new tokens of each, from the vocabulary. */
+  readonly inputs: ReadonlyArray<readonly number[]>
+  /** Length of each row after this step. */
+  readonly lengths: readonly number[]
+  /** Of the last tokens, which all pass the last norm, those of these inputs also pass the head. */
+  readonly logitRows: readonly number[]
+}
+
 /** Views that are valid until the next step; the same objects may come again with other numbers in them. */
 export interface StepOutput {
   /** [hiddenRows.length, hidden] */
@@ -56,6 +70,11 @@ export interface Engine {
    * After either the engine goes on.
    */
   step (input: StepInput): Promise<StepOutput>
+  /**
+   * As `step` for each of several inputs, to the bit, in one run; `hidden` and `logits` are those of their last tokens.
+   * Null: this engine has no lanes graph.
+   */
+  readonly pack: ((input: PackInput) => Promise<StepOutput>) | null
   /**
    * Slots from .. to-1, which no step under way uses, hold nothing of worth: what memory of theirs can go back to the
    * system does. They take it again when they are used.
@@ -87,6 +106,21 @@ export function checkStep (input: StepInput, options: EngineOptions): number {
   need(logitRows.length <= hiddenRows.length, () => `${logitRows.length} logit rows of ${hiddenRows.length} hidden rows`)
   for (let i = 0; i < logitRows.length; i++) need(Number.isInteger(logitRows[i]) && logitRows[i]! >= 0 && logitRows[i]! < hiddenRows.length, () => `logit row ${logitRows[i]} of ${hiddenRows.length}`)
   return length
+}
+
+/** As `checkStep`. */
+export function checkPack ({ firstSlot, inputs, lengths, logitRows }: PackInput, { slots, positions, config }: EngineOptions): void {
+  const rows = inputs.length
+  need(rows >= 1 && rows <= LANES, () => `${rows} inputs in ${LANES} lanes`)
+  need(Number.isInteger(firstSlot) && firstSlot >= 0 && firstSlot + rows <= slots, () => `slots ${firstSlot} to ${firstSlot + rows - 1} of ${slots}`)
+  need(lengths.length === rows, () => `${lengths.length} lengths for ${rows} inputs`)
+  for (const [row, ids] of inputs.entries()) {
+    const length = lengths[row]!
+    need(ids.length >= 1 && Number.isInteger(length) && length >= ids.length && length <= positions, () => `length ${length} with ${ids.length} new tokens in a slot of ${positions}`)
+    for (const id of ids) need(Number.isInteger(id) && id >= 0 && id < config.vocabSize, () => `token id ${id}, limit ${config.vocabSize}`)
+  }
+  need(logitRows.length <= rows, () => `${logitRows.length} logit rows of ${rows} inputs`)
+  for (const row of logitRows) need(Number.isInteger(row) && row >= 0 && row < rows, () => `logit row ${row} of ${rows}`)
 }
 
 export function maxHiddenRows (options: EngineOptions): number {

@@ -69,3 +69,14 @@ export class NativeMemory {
     if (offset < 0 || bytes < 0 || offset + bytes > this.bytes) throw new Error(`internal: bytes ${offset} to ${offset + bytes} of ${this.bytes}`)
   }
 }
+
+/** Where each region of a block begins, in this order, on lines of the cache; and where the block ends. */
+export function laidOut<R extends string> (regions: readonly R[], bytes: Readonly<Record<R, number>>): { readonly offsets: Readonly<Record<R, number>>, readonly end: number } {
+  const offsets: Record<R, number> = { ...bytes }
+  let end = 0
+  for (const region of regions) {
+    offsets[region] = end
+    end = Math.ceil((end + bytes[region]) / 64) * 64
+  }
+  return { offsets, end }
+}

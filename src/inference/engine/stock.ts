@@ -11,6 +11,7 @@ type TensorClass = typeof Tensor
 
 export class StockEngine implements Engine {
   readonly kind = 'stock'
+  readonly pack = null
   readonly arena: Arena
   readonly #options: EngineOptions
   readonly #session: InferenceSession

@@ -5,7 +5,7 @@
 import type { GraphBuilder } from '../../graph/builder.js'
 import { type Dim, product } from '../../graph/dims.js'
 import type { Value } from '../../graph/ir.js'
-import { pastName, presentName } from '../../graph/serving-contract.js'
+import { LANES, laneName, pastName, presentName } from '../../graph/serving-contract.js'
 import type { LlamaConfig } from '../llama-config.js'
 import { ropeTables } from './rope-tables.js'
 import { type Rows, joined, settled } from './rows.js'
@@ -24,6 +24,14 @@ export interface CacheInputs {
   /** Per layer float32 [B,KH,T,D]. */
   readonly pastKeys: readonly Value[]
   readonly pastValues: readonly Value[]
+}
+
+/** What the lanes graph gives its attention; names as in the contract. */
+export interface LanesInputs {
+  /** Of each lane, B = 1; `rows` int64 [Sj]. */
+  readonly lanes: ReadonlyArray<Omit<CacheInputs, 'ids'> & { readonly rows: Value }>
+  /** int64 [S] */
+  readonly usedRows: Value
 }
 
 interface Rotation { readonly cos: Value, readonly sin: Value }
@@ -60,21 +68,44 @@ function asRows (b: GraphBuilder, x: Value): Value { return b.reshape(x, [produc
 
 /** One kernel that rotates, writes the cache in place and attends; the head size must be a multiple of 16. */
 export function fusedAttention (b: GraphBuilder, config: LlamaConfig, maxPositions: number, cache: CacheInputs): ForwardAttention {
-  const { numHeads, numKvHeads, headSize } = config
-  const { cos, sin } = rotationTables(b, config, maxPositions)
+  const rotation = rotationTables(b, config, maxPositions)
   const { sequences } = sequencesOf(b, cache.ids)
   return (q, k, v, layer) => {
     const packed = joined(b, [q, k, v])
-    const [query, key, value] = packed === null
-      ? [sequences(settled(b, q)), sequences(settled(b, k)), sequences(settled(b, v))] as const
-      : [sequences(packed), null, null] as const
-    const [attended, presentKey, presentValue] = b.node('GroupQueryAttention', [
-      query, key, value, cache.pastKeys[layer]!, cache.pastValues[layer]!, cache.seqlensK, cache.totalSequenceLength, cos, sin
-    ], { num_heads: numHeads, kv_num_heads: numKvHeads, do_rotary: 1, rotary_interleaved: 0, scale: headSize ** -0.5 }, { names: [undefined, presentName('k', layer), presentName('v', layer)] })
-    b.output(presentKey)
-    b.output(presentValue)
-    return asRows(b, attended)
+    const rows: AttentionRows = packed === null
+      ? [sequences(settled(b, q)), sequences(settled(b, k)), sequences(settled(b, v))]
+      : [sequences(packed), null, null]
+    return asRows(b, groupQueryAttention(b, config, rotation, rows, cache, layer, name => name))
   }
+}
+
+/**
+ * The fused kernel once for each lane, over its tokens and in its slot, so that a row meets the kernels and the numbers
+ * that it meets alone. Queries, keys and values have to be one product.
+ */
+export function laneAttention (b: GraphBuilder, config: LlamaConfig, maxPositions: number, { lanes, usedRows }: LanesInputs): ForwardAttention {
+  const rotation = rotationTables(b, config, maxPositions)
+  return (q, k, v, layer) => {
+    const packed = joined(b, [q, k, v])
+    if (packed === null) throw new Error('internal: lanes of queries, keys and values that are apart')
+    const attended = lanes.map((cache, lane) =>
+      groupQueryAttention(b, config, rotation, [b.unsqueeze(b.gather(packed, cache.rows), 0), null, null], cache, layer, name => laneName(name, lane)))
+    const all = b.op('Concat', attended, { axis: 1 }, { shape: [1, 'lanes', config.numHeads * config.headSize] })
+    return b.gather(asRows(b, all), usedRows)
+  }
+}
+
+/** [B,S,W] each; where the first is all three side by side the others are null. */
+type AttentionRows = readonly [query: Value, key: Value | null, value: Value | null]
+
+/** [B,S,H·D]; what the cache holds afterwards becomes outputs. */
+function groupQueryAttention (b: GraphBuilder, { numHeads, numKvHeads, headSize }: LlamaConfig, { cos, sin }: Rotation, rows: AttentionRows, cache: Omit<CacheInputs, 'ids'>, layer: number, named: (name: string) => string): Value {
+  const [attended, presentKey, presentValue] = b.node('GroupQueryAttention', [
+    ...rows, cache.pastKeys[layer]!, cache.pastValues[layer]!, cache.seqlensK, cache.totalSequenceLength, cos, sin
+  ], { num_heads: numHeads, kv_num_heads: numKvHeads, do_rotary: 1, rotary_interleaved: 0, scale: headSize ** -0.5 }, { names: [undefined, named(presentName('k', layer)), named(presentName('v', layer))] })
+  b.output(presentKey)
+  b.output(presentValue)
+  return attended
 }
 
 /** Softmax over the positions a query may see: q [B,S,H·D], keys and values [B,KH,T,D], `visible` bool [B,1,1,S,T] or what broadcasts to it. */
@@ -162,11 +193,24 @@ export function textAttention (b: GraphBuilder, config: LlamaConfig, maxPosition
   }
 }
 
-export function cacheInputs (b: GraphBuilder, { numLayers, numKvHeads, headSize }: LlamaConfig, ids: Value): CacheInputs {
-  const seqlensK = b.input('seqlens_k', 'int32', ['B'])
-  const totalSequenceLength = b.input('total_seq_len', 'int32', [])
+export function cacheInputs (b: GraphBuilder, config: LlamaConfig, ids: Value): CacheInputs {
+  return { ids, ...cacheOf(b, config, 'B', name => name) }
+}
+
+export function laneInputs (b: GraphBuilder, config: LlamaConfig): LanesInputs {
+  const usedRows = b.input('used_rows', 'int64', ['S'])
+  const lanes = Array.from({ length: LANES }, (_, lane) => {
+    const named = (name: string): string => laneName(name, lane)
+    return { rows: b.input(named('lane_rows'), 'int64', [named('S')]), ...cacheOf(b, config, 1, named) }
+  })
+  return { lanes, usedRows }
+}
+
+function cacheOf (b: GraphBuilder, { numLayers, numKvHeads, headSize }: LlamaConfig, rows: Dim, named: (name: string) => string): Omit<CacheInputs, 'ids'> {
+  const seqlensK = b.input(named('seqlens_k'), 'int32', [rows])
+  const totalSequenceLength = b.input(named('total_seq_len'), 'int32', [])
   const layers = Array.from({ length: numLayers }, (_, layer) => layer)
-  const past = (part: 'k' | 'v', layer: number): Value => b.input(pastName(part, layer), 'float32', ['B', numKvHeads, 'T', headSize])
+  const past = (part: 'k' | 'v', layer: number): Value => b.input(named(pastName(part, layer)), 'float32', [rows, numKvHeads, named('T'), headSize])
   const pairs = layers.map(layer => ({ k: past('k', layer), v: past('v', layer) }))
-  return { ids, seqlensK, totalSequenceLength, pastKeys: pairs.map(({ k }) => k), pastValues: pairs.map(({ v }) => v) }
+  return { seqlensK, totalSequenceLength, pastKeys: pairs.map(({ k }) => k), pastValues: pairs.map(({ v }) => v) }
 }

@@ -3,7 +3,7 @@ import type { Value } from '../../graph/ir.js'
 import { onnxBytes } from '../../graph/onnx.js'
 import type { PlainWeights, QuantisedWeights } from '../frozen-weights.js'
 import type { LlamaConfig } from '../llama-config.js'
-import { cacheInputs, fusedAttention, plainAttention } from './forward-attention.js'
+import { cacheInputs, fusedAttention, laneAttention, laneInputs, plainAttention } from './forward-attention.js'
 import { float32Weights, w8a8Weights } from './forward-weights.js'
 import { llamaHidden } from './llama.js'
 import { ForwardLlama } from './llama-forward.js'
@@ -45,6 +45,20 @@ export function servingGraph (options: ServingGraphOptions): Uint8Array {
   const embeddings = embedded(b, ids, weights.embedding(), softTable)
   const stream = b.reshape(embeddings, ['B*S', config.hiddenSize], b.integers(-1, config.hiddenSize))
   const hidden = settled(b, llamaHidden(ops, config, rowsOf(stream)))
+  b.output(hidden, 'hidden')
+  b.output(weights.head(b.gather(hidden, logitRows)), 'logits')
+  return onnxBytes(b.finish())
+}
+
+/** ONNX bytes of the lanes graph of `graph/serving-contract.ts`: W8A8 with fused attention, and a row of it has the bits of the serving graph. */
+export function lanesGraph (config: LlamaConfig, maxPositions: number, quantised: QuantisedWeights): Uint8Array {
+  const b = new GraphBuilder('serve_w8a8_lanes')
+  const ids = b.input('input_ids', 'int64', ['S'])
+  const hiddenRows = b.input('hidden_rows', 'int64', ['R'])
+  const logitRows = b.input('logit_rows', 'int64', ['N'])
+  const weights = w8a8Weights(b, config, quantised)
+  const ops = new ForwardLlama(b, config, weights, laneAttention(b, config, maxPositions, laneInputs(b, config)), x => b.gather(x, hiddenRows))
+  const hidden = settled(b, llamaHidden(ops, config, rowsOf(b.gather(weights.embedding(), ids))))
   b.output(hidden, 'hidden')
   b.output(weights.head(b.gather(hidden, logitRows)), 'logits')
   return onnxBytes(b.finish())
