@@ -45,5 +45,6 @@ export function measureReplicas (registry: MetricsRegistry, replicas: () => read
   measure(Counter, 'fixed_tokens_prefilled_total', 'Fixed first tokens of templates run through the model.', status => status?.fixedTokensPrefilledTotal)
   measure(Counter, 'fixed_tokens_reused_total', 'Fixed first tokens of inputs that were not run again.', status => status?.fixedTokensReusedTotal)
   measure(Counter, 'steps_total', 'Steps since the inference process started.', status => status?.stepsTotal)
+  measure(Counter, 'packed_inputs_total', 'Short inputs taken in together with others, several in one run.', status => status?.packedInputsTotal)
   measure(Counter, 'tokens_total', 'Tokens generated since the inference process started.', status => status?.tokensTotal)
 }

@@ -123,7 +123,7 @@ function starting (base: Base, config: Config, { slots }: MemoryPlan): Backend {
     status: () => ({
       ready: false, base: manifest.digest, servingGraph: manifest.serving[format].digest, format, engine: 'c-api',
       maxContext: positionsOf(base, config), slots,
-      running: 0, waiting: 0, ...NO_PROMPTS, stepsTotal: 0, tokensTotal: 0
+      running: 0, waiting: 0, ...NO_PROMPTS, stepsTotal: 0, tokensTotal: 0, packedInputsTotal: 0
     })
   }
 }

@@ -175,4 +175,6 @@ export interface ServiceStatus extends PromptCounts {
   readonly waiting: number
   readonly stepsTotal: number
   readonly tokensTotal: number
+  /** Inputs that were taken in together with others. */
+  readonly packedInputsTotal: number
 }

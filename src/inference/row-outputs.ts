@@ -1,4 +1,4 @@
-/** The output of a decode step row by row. */
+/** The output of a step row by row. */
 import type { StepOutput } from './engine/engine.js'
 
 /** [hidden] and [vocabulary] of one row, valid as long as the output. */
@@ -21,4 +21,15 @@ export class RowOutputs {
     this.#known.set(output, views)
     return views
   }
+}
+
+/** The same of a pack. @param generates of each row, whether it has logits */
+export function packOutputs ({ hidden, logits }: StepOutput, generates: readonly boolean[]): RowOutput[] {
+  const hiddenSize = hidden.length / generates.length
+  const vocabSize = logits.length / Math.max(1, generates.filter(Boolean).length)
+  let logitRow = 0
+  return generates.map((has, row) => ({
+    hidden: hidden.subarray(row * hiddenSize, (row + 1) * hiddenSize),
+    logits: has ? logits.subarray(logitRow * vocabSize, ++logitRow * vocabSize) : logits.subarray(0, 0)
+  }))
 }

@@ -1,10 +1,11 @@
 /**
  * Which step comes next: plain data and functions over it, without a model, a clock or I/O. Rows 0 .. n-1 are the slots
  * in use; rows that decode come first, at most one row still takes its input in and is the last. Between them are rows of
- * its request that have theirs in and wait for it. A decode step runs all rows that decode, or the first of them: those in
+ * its request that have theirs in and wait for it. Short inputs whose turn it would be one after another run as one pack,
+ * which takes all of each in. A decode step runs all rows that decode, or the first of them: those in
  * front, while tenants that stand behind (`precedence.ts`) wait.
  */
-import { chunkOf, costOf, MAX_CHUNK, STEP_TOKENS } from './chunks.js'
+import { chunkOf, costOf, MAX_CHUNK, PACK_INPUT_TOKENS, PACK_TOKENS, RUN_TOKENS, STEP_TOKENS } from './chunks.js'
 import { ageDecides, charge, counterOf, forget, goesBefore, INPUT_WEIGHT, isOverdue, lift, newShares, OUTPUT_WEIGHT, type Queued, type Shares, takenIn } from './fair-share.js'
 import { lentByChunk, lentByDecode, takenByChunk, tenantsBehind, withLent } from './precedence.js'
 import { givesWay, whoLeaves } from './who-leaves.js'
@@ -30,6 +31,8 @@ export interface Schedule<S extends Schedulable, C extends Schedulable> {
   readonly maxWaiting: number
   /** Positions that may be kept outside the slots. */
   readonly maxKept: number
+  /** Inputs that one step can take in; 1: no packs. */
+  readonly lanes: number
   /** Whose the requests are that are on their way to the queue, by arrival. */
   readonly loading: Map<number, Pick<Queued, 'tenant' | 'weight'>>
   /** By arrival. */
@@ -56,13 +59,15 @@ export interface Schedule<S extends Schedulable, C extends Schedulable> {
 /** `lends`: what it adds to the time of those behind, or takes. */
 export type Step<S, C> =
   /** `cost`: what it takes from the budget. */
-  | (Chunk<S, C> & { readonly cost: number, readonly lends: number })
+  | ((Chunk<S, C> | Pack<S>) & { readonly cost: number, readonly lends: number })
   /** One token for each of rows 0 .. rows-1, after the contents of these pairs of slots have changed places. */
   | { readonly kind: 'decode', readonly rows: number, readonly exchanges: readonly Exchange[], readonly lends: number }
   | Placement<S>
   | { readonly kind: 'idle' }
 
 type Chunk<S, C> = { readonly kind: 'compile', readonly item: C, readonly tokens: number } | { readonly kind: 'prefill', readonly item: S, readonly slot: number, readonly tokens: number }
+/** All of the inputs of several that wait, in slots `slot`, `slot` + 1, ...; `tokens`: of all of them. */
+interface Pack<S> { readonly kind: 'pack', readonly items: readonly S[], readonly slot: number, readonly tokens: number }
 /** Nothing runs: a row leaves its slot and what it holds is kept, or comes back with it. */
 type Placement<S> = { readonly kind: 'leave', readonly item: S, readonly slot: number } | { readonly kind: 'return', readonly item: S, readonly slot: number }
 
@@ -71,9 +76,9 @@ export type Exchange = readonly [slot: number, slot: number]
 /** A slot's contents go from one slot to another. */
 export interface Move<S> { readonly item: S, readonly from: number, readonly to: number }
 
-export function newSchedule<S extends Schedulable, C extends Schedulable> (slots: number, maxWaiting: number, maxKept = 0): Schedule<S, C> {
+export function newSchedule<S extends Schedulable, C extends Schedulable> (slots: number, maxWaiting: number, maxKept = 0, lanes = 1): Schedule<S, C> {
   return {
-    slots, maxWaiting, maxKept, loading: new Map(), waiting: [], left: new Set(), compilations: [], compiling: null, rows: [], shares: newShares(),
+    slots, maxWaiting, maxKept, lanes, loading: new Map(), waiting: [], left: new Set(), compilations: [], compiling: null, rows: [], shares: newShares(),
     budget: STEP_TOKENS, begunIsNext: false, lent: 0, rowsBehindAreNext: false
   }
 }
@@ -102,14 +107,17 @@ export function nextStep<S extends Schedulable, C extends Schedulable> (schedule
   const front = decoding.filter(({ tenant }) => !behind.has(tenant)).length
   const othersAreThere = front > 0 || (next !== null && !behind.has(next.item.tenant))
   if (next !== null) {
-    const cost = costOf(next.tokens)
     const isBehind = behind.has(next.item.tenant)
-    const lends = isBehind ? (othersAreThere ? -takenByChunk(next.tokens) : 0) : behind.size > 0 ? lentByChunk(next.tokens) : 0
-    const affordable = decoding.length === 0 || budget === STEP_TOKENS || cost <= budget
+    const waits = decoding.length > 0 && budget < STEP_TOKENS
+    const affordable = !waits || costOf(next.tokens) <= budget
     const held = isBehind && othersAreThere && (lent < 0 || (schedule.rowsBehindAreNext && front < decoding.length))
     // Rows behind alone do not keep those in front waiting.
     const nobodyIsKept = !isBehind && front === 0 && lent < 0
-    if ((affordable && !held) || nobodyIsKept) return { ...next, cost, lends }
+    if ((affordable && !held) || nobodyIsKept) {
+      const chunk = withOthers(schedule, next, behind, waits ? Math.min(PACK_TOKENS, budget - RUN_TOKENS) : PACK_TOKENS)
+      const lends = isBehind ? (othersAreThere ? -takenByChunk(chunk.tokens) : 0) : behind.size > 0 ? lentByChunk(chunk.tokens) : 0
+      return { ...chunk, cost: costOf(chunk.tokens), lends }
+    }
   }
   if (decoding.length === 0) return { kind: 'idle' }
   if (front > 0 && front < decoding.length && lent < 0) return { kind: 'decode', rows: front, exchanges: toFront(decoding, behind, front), lends: lentByDecode(front, 0) }
@@ -135,10 +143,8 @@ function toFront (decoding: readonly Schedulable[], behind: ReadonlySet<string>,
  * later; but one behind leaves its slot to one in front.
  */
 function nextChunk<S extends Schedulable, C extends Schedulable> (schedule: Schedule<S, C>, behind: ReadonlySet<string>): Chunk<S, C> | Placement<S> | null {
-  const { rows, compiling } = schedule
-  const row = rowTakingIn(schedule)
-  const begun = row !== null && (compiling === null || row.arrival < compiling.arrival) ? prefill(row, rows.length - 1) : compiling === null ? null : compile(compiling)
-  const first = firstChunk(schedule, row, behind)
+  const begun = begunChunk(schedule)
+  const first = firstChunk(schedule, rowTakingIn(schedule), behind)
   if (first === null || begun === null) return first ?? begun
   if (first.kind === 'leave' || first.kind === 'return') return first
   if (behind.has(begun.item.tenant) && !behind.has(first.item.tenant)) return first
@@ -146,27 +152,18 @@ function nextChunk<S extends Schedulable, C extends Schedulable> (schedule: Sche
   return counterOf(schedule.shares, first.item.tenant) <= counterOf(schedule.shares, begun.item.tenant) ? first : begun
 }
 
+function begunChunk<S extends Schedulable, C extends Schedulable> (schedule: Schedule<S, C>): Chunk<S, C> | null {
+  const { rows, compiling } = schedule
+  const row = rowTakingIn(schedule)
+  if (row !== null && (compiling === null || row.arrival < compiling.arrival)) return prefill(row, rows.length - 1)
+  return compiling === null ? null : compile(compiling)
+}
+
 function firstChunk<S extends Schedulable, C extends Schedulable> (schedule: Schedule<S, C>, row: S | null, behind: ReadonlySet<string>): Chunk<S, C> | Placement<S> | null {
-  const { shares, rows, waiting, left, compilations, compiling, lent } = schedule
-  const byAge = isByAge(schedule)
-  const goesFirst = (a: Schedulable, b: Schedulable): boolean => {
-    const differ = behind.has(a.tenant) !== behind.has(b.tenant)
-    return differ && !(byAge && lent >= 0 && (isOverdue(a) || isOverdue(b))) ? behind.has(b.tenant) : goesBefore(shares, a, b, byAge)
-  }
-  /** It would take its input in beside `row`, and not at once. */
-  const isSecond = (item: S): boolean => row !== null && (left.has(item) ? item.remaining > 0 : item.remaining > MAX_CHUNK || item.inputsToCome > 0)
-  const rowGivesWay = row !== null && givesWay(schedule, row, behind)
-  let sequence: S | null = null
-  let compilation: C | null = null
-  for (const item of waiting) {
-    if (isSecond(item) && !(rowGivesWay && !behind.has(item.tenant))) continue
-    if (sequence === null || goesFirst(item, sequence)) sequence = item
-  }
-  if (compiling === null) {
-    for (const item of compilations) if (compilation === null || goesFirst(item, compilation)) compilation = item
-  }
-  if (sequence !== null && (compilation === null || !goesFirst(compilation, sequence))) {
-    if (isSecond(sequence)) return { kind: 'leave', item: row!, slot: rows.length - 1 }
+  const { shares, rows, left } = schedule
+  const { sequence, compilation } = whoseTurn(schedule, shares, row, behind)
+  if (sequence !== null) {
+    if (isSecond(schedule, row, sequence)) return { kind: 'leave', item: row!, slot: rows.length - 1 }
     const slot = decodingRows(schedule)
     // A row that takes its input in steps back, because what runs in one chunk decodes before it.
     if (freeSlots(schedule) > sequence.rowsToCome) return left.has(sequence) ? { kind: 'return', item: sequence, slot } : prefill(sequence, slot)
@@ -175,6 +172,64 @@ function firstChunk<S extends Schedulable, C extends Schedulable> (schedule: Sch
     if (leaves !== null) return { kind: 'leave', item: rows[leaves]!, slot: leaves }
   }
   return compilation === null ? null : compile(compilation)
+}
+
+/**
+ * Who of those that wait is next, beside `row`; `sequence` is null where a compilation goes before.
+ * @param passedOver do not wait any more
+ */
+function whoseTurn<S extends Schedulable, C extends Schedulable> (schedule: Schedule<S, C>, shares: Shares, row: S | null, behind: ReadonlySet<string>, passedOver: readonly S[] = []): { readonly sequence: S | null, readonly compilation: C | null } {
+  const { waiting, compilations, compiling, lent } = schedule
+  const byAge = row === null && ageDecides(shares)
+  const goesFirst = (a: Schedulable, b: Schedulable): boolean => {
+    const differ = behind.has(a.tenant) !== behind.has(b.tenant)
+    return differ && !(byAge && lent >= 0 && (isOverdue(a) || isOverdue(b))) ? behind.has(b.tenant) : goesBefore(shares, a, b, byAge)
+  }
+  const rowGivesWay = row !== null && givesWay(schedule, row, behind)
+  let sequence: S | null = null
+  let compilation: C | null = null
+  for (const item of waiting) {
+    if (passedOver.includes(item) || (isSecond(schedule, row, item) && !(rowGivesWay && !behind.has(item.tenant)))) continue
+    if (sequence === null || goesFirst(item, sequence)) sequence = item
+  }
+  if (compiling === null) {
+    for (const item of compilations) if (compilation === null || goesFirst(item, compilation)) compilation = item
+  }
+  return { sequence: sequence !== null && compilation !== null && goesFirst(compilation, sequence) ? null : sequence, compilation }
+}
+
+/** It would take its input in beside `row`, and not at once. */
+function isSecond<S extends Schedulable> ({ left }: Schedule<S, Schedulable>, row: S | null, item: S): boolean {
+  return row !== null && (left.has(item) ? item.remaining > 0 : item.remaining > MAX_CHUNK || item.inputsToCome > 0)
+}
+
+/**
+ * A short input that begins, and behind it those whose turn it would be after it, as long as they are short too: nobody is
+ * taken in that would not be next. @param most tokens of all of them
+ */
+function withOthers<S extends Schedulable, C extends Schedulable> (schedule: Schedule<S, C>, first: Chunk<S, C>, behind: ReadonlySet<string>, most: number): Chunk<S, C> | Pack<S> {
+  const { lanes, waiting, rows } = schedule
+  if (lanes < 2 || waiting.length < 2 || first.kind !== 'prefill' || first.item === rows[first.slot] || !isShort(schedule, first.item)) return first
+  const row = rowTakingIn(schedule)
+  const begun = begunChunk(schedule)
+  const shares: Shares = { ...schedule.shares, counters: new Map(schedule.shares.counters) }
+  const items = [first.item]
+  let tokens = first.tokens
+  for (let room = Math.min(lanes, freeSlots(schedule)) - 1; room > 0; room--) {
+    const last = items.at(-1)!
+    takenIn(shares, last, last.remaining, row === null && ageDecides(shares))
+    const { sequence } = whoseTurn(schedule, shares, row, behind, items)
+    if (sequence === null || !isShort(schedule, sequence) || tokens + sequence.remaining > most || behind.has(sequence.tenant) !== behind.has(last.tenant)) break
+    if (begun !== null && counterOf(shares, sequence.tenant) > counterOf(shares, begun.item.tenant)) break
+    items.push(sequence)
+    tokens += sequence.remaining
+  }
+  return items.length === 1 ? first : { kind: 'pack', items, slot: first.slot, tokens }
+}
+
+/** It is one row, whose whole input fits a pack. */
+function isShort<S extends Schedulable> ({ left }: Schedule<S, Schedulable>, item: S): boolean {
+  return item.remaining <= PACK_INPUT_TOKENS && item.rowsToCome === 0 && item.inputsToCome === 0 && !left.has(item)
 }
 
 /** Before a decode step: the rows change places as it says. */
@@ -187,20 +242,24 @@ export function exchange<S extends Schedulable> ({ rows }: Schedule<S, Schedulab
 /** Before the first chunk of an item runs, or it comes back: it leaves the queue. Answers the moves to make before the step, in this order. */
 export function begin<S extends Schedulable, C extends Schedulable> (schedule: Schedule<S, C>, step: Step<S, C>): Array<Move<S>> {
   const { shares, rows, waiting, left, compilations } = schedule
-  if (step.kind !== 'prefill' && step.kind !== 'compile' && step.kind !== 'return') return []
-  const { item } = step
-  schedule.begunIsNext = item !== schedule.compiling && (step.kind === 'compile' || item !== rows[step.slot])
+  if (step.kind === 'idle' || step.kind === 'decode' || step.kind === 'leave') return []
+  schedule.begunIsNext = step.kind === 'pack' || (step.item !== schedule.compiling && (step.kind === 'compile' || step.item !== rows[step.slot]))
   if (!schedule.begunIsNext) return []
-  takenIn(shares, item, step.kind === 'return' ? 0 : item.remaining, isByAge(schedule), freeSlots(schedule) > 0 ? waiting : [], schedule.compiling === null ? compilations : [])
+  const items = step.kind === 'pack' ? step.items : step.kind === 'compile' ? [] : [step.item]
+  for (const item of step.kind === 'compile' ? [step.item] : items) {
+    takenIn(shares, item, step.kind === 'return' ? 0 : item.remaining, isByAge(schedule), freeSlots(schedule) > 0 ? waiting : [], schedule.compiling === null ? compilations : [])
+  }
   if (step.kind === 'compile') {
     schedule.compiling = step.item
     return []
   }
-  waiting.splice(waiting.indexOf(step.item), 1)
-  // What it waited for is over; one that left and waits too long is taken in by age, and then stays.
-  if (!left.delete(step.item)) item.passed = 0
-  const moves = stepBack(schedule, 1)
-  rows[step.slot] = step.item
+  for (const item of items) {
+    waiting.splice(waiting.indexOf(item), 1)
+    // What it waited for is over; one that left and waits too long is taken in by age, and then stays.
+    if (!left.delete(item)) item.passed = 0
+  }
+  const moves = stepBack(schedule, items.length)
+  for (const [index, item] of items.entries()) rows[step.slot + index] = item
   return moves
 }
 
@@ -223,7 +282,8 @@ export function complete<S extends Schedulable, C extends Schedulable> (schedule
     return
   }
   if (step.lends < 0) schedule.rowsBehindAreNext = true
-  step.item.remaining -= step.tokens
+  if (step.kind === 'pack') for (const item of step.items) item.remaining = 0
+  else step.item.remaining -= step.tokens
   schedule.budget = decodingRows(schedule) === 0 ? STEP_TOKENS : schedule.budget - step.cost
   if (step.kind === 'compile' && step.item.remaining === 0) drop(schedule, step.item)
 }

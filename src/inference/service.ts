@@ -110,7 +110,8 @@ export class InferenceService {
       waiting: loop.schedule.waiting.length + loop.schedule.loading.size,
       ...prompts.counts,
       stepsTotal: loop.stepsTotal,
-      tokensTotal: loop.tokensTotal
+      tokensTotal: loop.tokensTotal,
+      packedInputsTotal: loop.packedInputsTotal
     }
   }
 

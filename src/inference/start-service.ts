@@ -47,13 +47,13 @@ export async function startService (base: Base, artifacts: Pick<ArtifactStore, '
   const { manifest } = base
   const { config } = manifest
   const { format, slots, threads } = settings
-  const { attention } = manifest.serving[format]
+  const { attention, lanes } = manifest.serving[format]
   const maxContext = Math.min(settings.maxContext, config.contextLength)
   const startedAt = performance.now()
   const headRows = await HeadRows.open(base.folder)
   // One slot more, the last, is for compiling prompts.
   const [engine, vocabulary] = await Promise.all([
-    open({ file: join(base.folder, BASE_FILES.serving[format]), config, slots: slots + 1, positions: maxContext, threads }),
+    open({ file: join(base.folder, BASE_FILES.serving[format]), ...(lanes === true ? { lanesFile: join(base.folder, BASE_FILES.lanes) } : {}), config, slots: slots + 1, positions: maxContext, threads }),
     loadVocabulary(base.folder, config.vocabSize)
   ])
   logger.info({

@@ -1,10 +1,11 @@
 /** A step of the schedule in the engine's numbers. */
 import type { CompiledPrompt } from './compiled-prompt.js'
-import type { StepInput } from './engine/engine.js'
+import type { PackInput, StepInput } from './engine/engine.js'
 import type { Row } from './row.js'
 import type { Schedulable, Step } from './scheduler.js'
 
-export type WorkStep = Extract<Step<Row, Compilation>, { kind: 'compile' | 'prefill' | 'decode' }>
+export type WorkStep = Extract<Step<Row, Compilation>, { kind: 'compile' | 'prefill' | 'decode' | 'pack' }>
+export type PackStep = Extract<WorkStep, { kind: 'pack' }>
 
 /** A prefix that is being compiled. */
 export interface Compilation extends Schedulable {
@@ -34,7 +35,7 @@ export class StepInputs {
   }
 
   /** Valid until the next call. Those in the step grow by the positions it fills. */
-  of (step: WorkStep, running: readonly Row[]): StepInput {
+  of (step: Exclude<WorkStep, PackStep>, running: readonly Row[]): StepInput {
     switch (step.kind) {
       case 'compile': {
         const { item, tokens } = step
@@ -60,6 +61,13 @@ export class StepInputs {
       }
     }
   }
+}
+
+/** As `StepInputs.of`. */
+export function packInput ({ items, slot }: PackStep): PackInput {
+  const inputs = items.map(item => item.inputChunk(item.remaining))
+  for (const item of items) item.length += item.remaining
+  return { firstSlot: slot, inputs, lengths: items.map(({ length }) => length), logitRows: [...items.keys()].filter(row => items[row]!.generates) }
 }
 
 function decodeInput (rows: number): DecodeInput {

@@ -4,12 +4,13 @@
  */
 import { Breath } from '../breath.js'
 import { ServiceError } from '../errors.js'
+import { LANES } from '../graph/serving-contract.js'
 import { type CompiledPrompt, positionsOf } from './compiled-prompt.js'
 import type { Engine, StepOutput } from './engine/engine.js'
 import type { Rearrangement, Row, Succession } from './row.js'
-import { type RowOutput, RowOutputs } from './row-outputs.js'
+import { packOutputs, type RowOutput, RowOutputs } from './row-outputs.js'
 import { begin, complete, drop, enqueue, type Exchange, exchange, follow, leave, type Move, newSchedule, nextStep, remove, type Schedule, widen } from './scheduler.js'
-import { type Compilation, StepInputs, type WorkStep } from './step-input.js'
+import { type Compilation, packInput, StepInputs, type WorkStep } from './step-input.js'
 
 export interface StepLoopOptions {
   /** Its arena has one slot more than `slots`: the last one, in which prompts are compiled. */
@@ -33,6 +34,8 @@ export class StepLoop {
   readonly schedule: Schedule<Row, Compilation>
   stepsTotal = 0
   tokensTotal = 0
+  /** Inputs that were taken in together with others. */
+  packedInputsTotal = 0
   readonly #options: StepLoopOptions
   readonly #cancelled = new Set<Row>()
   readonly #inputs: StepInputs
@@ -49,7 +52,7 @@ export class StepLoop {
   constructor (options: StepLoopOptions) {
     this.#options = options
     this.#inputs = new StepInputs(options.slots)
-    this.schedule = newSchedule(options.slots, options.maxWaiting, options.maxKept)
+    this.schedule = newSchedule(options.slots, options.maxWaiting, options.maxKept, options.engine.pack === null ? 1 : LANES)
   }
 
   submit (sequence: Row): void {
@@ -148,9 +151,11 @@ export class StepLoop {
       }
       if (step.kind === 'decode') for (const pair of step.exchanges) this.#exchange(pair)
       if (step.kind === 'prefill' && step.item.startedAt === null) this.#start(step.item, step.slot)
+      if (step.kind === 'pack') for (const [lane, item] of step.items.entries()) this.#start(item, step.slot + lane)
       if (step.kind === 'compile' && step.item.length === 0) this.#place(step.item, this.#options.slots)
       try {
-        const output = await this.#options.engine.step(this.#inputs.of(step, this.schedule.rows))
+        const { engine } = this.#options
+        const output = step.kind === 'pack' ? await engine.pack!(packInput(step)) : await engine.step(this.#inputs.of(step, this.schedule.rows))
         this.stepsTotal++
         complete(this.schedule, step)
         await this.#deliver(step, output)
@@ -203,19 +208,21 @@ export class StepLoop {
       case 'prefill':
         if (step.item.remaining === 0) this.#accept(step.item, output)
         return
+      case 'pack':
+        this.packedInputsTotal += step.items.length
+        await this.#acceptEach(step.items, packOutputs(output, step.items.map(({ generates }) => generates)))
+        return
       case 'decode':
-        await this.#acceptEach(step.rows, output)
+        // A copy, because a finished row changes the order of the others.
+        await this.#acceptEach(this.schedule.rows.slice(0, step.rows), this.#rowOutputs.of(output, step.rows))
     }
   }
 
   /** Between two rows others get the event loop: to draw from the scores of a whole vocabulary takes a millisecond a row. */
-  async #acceptEach (rows: number, output: StepOutput): Promise<void> {
-    const outputs = this.#rowOutputs.of(output, rows)
-    // A copy, because a finished row changes the order of the others.
-    const decoded = this.schedule.rows.slice(0, rows)
+  async #acceptEach (rows: readonly Row[], outputs: readonly RowOutput[]): Promise<void> {
     const breath = new Breath()
-    for (let row = 0; row < rows; row++) {
-      this.#accept(decoded[row]!, outputs[row]!)
+    for (let row = 0; row < rows.length; row++) {
+      this.#accept(rows[row]!, outputs[row]!)
       // Asked first, because waiting for nothing makes garbage too.
       if (breath.isDue) await breath.pause()
     }
@@ -246,7 +253,7 @@ export class StepLoop {
       this.#scrub(this.#options.slots, step.item.length)
       return
     }
-    for (const sequence of step.kind === 'prefill' ? [step.item] : this.schedule.rows.slice(0, step.rows)) {
+    for (const sequence of step.kind === 'pack' ? step.items : step.kind === 'prefill' ? [step.item] : this.schedule.rows.slice(0, step.rows)) {
       if (!sequence.cancelled) sequence.fail(failure)
       this.#take(sequence)
     }

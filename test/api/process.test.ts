@@ -21,7 +21,7 @@ const manifest: BaseManifest = { ...base, config: { ...base.config, vocabSize: 3
 
 const STATUS: StatusReport = {
   id: 'the one', ready: true, base: manifest.digest, servingGraph: manifest.serving.w8a8.digest, format: 'w8a8', engine: 'c-api',
-  maxContext: 16_384, slots: 16, running: 0, waiting: 0, ...NO_PROMPTS, stepsTotal: 0, tokensTotal: 0
+  maxContext: 16_384, slots: 16, running: 0, waiting: 0, ...NO_PROMPTS, stepsTotal: 0, tokensTotal: 0, packedInputsTotal: 0
 }
 
 suite('the api process', () => {

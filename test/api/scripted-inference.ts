@@ -43,7 +43,7 @@ export class ScriptedInference implements InferenceClient {
   replicas (): ReplicaStatus[] {
     if (!this.answers) return [{ url: 'unix:/one.sock', status: null }]
     const digest = digestOf('graph')
-    const status = { id: 'one', ready: this.ready, base: digest, servingGraph: digest, format: 'float32', engine: 'stock', maxContext: 64, slots: 4, running: 0, waiting: 0, ...NO_PROMPTS, stepsTotal: 7, tokensTotal: 9 } as const
+    const status = { id: 'one', ready: this.ready, base: digest, servingGraph: digest, format: 'float32', engine: 'stock', maxContext: 64, slots: 4, running: 0, waiting: 0, ...NO_PROMPTS, stepsTotal: 7, tokensTotal: 9, packedInputsTotal: 0 } as const
     return [{ url: 'unix:/one.sock', status }]
   }
 

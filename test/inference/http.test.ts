@@ -17,7 +17,7 @@ import { generate } from './tiny-service.js'
 
 const STATUS: StatusReport = {
   id: 'one', ready: true, base: digestOf('base'), servingGraph: digestOf('graph'), format: 'w8a8', engine: 'c-api', maxContext: 64, slots: 2,
-  running: 1, waiting: 0, ...NO_PROMPTS, promptsCached: 3, promptCacheBytes: 100, stepsTotal: 7, tokensTotal: 5
+  running: 1, waiting: 0, ...NO_PROMPTS, promptsCached: 3, promptCacheBytes: 100, stepsTotal: 7, tokensTotal: 5, packedInputsTotal: 0
 }
 const FINISHED: SequenceEvent = { type: 'finished', reason: 'stop', virtualTokens: 0, timing: { queueMs: 0, prefillMs: 1, decodeMs: 2 } }
 const token = (id: number): SequenceEvent => ({ type: 'token', id })

@@ -16,8 +16,8 @@ export function item (arrival: number, input: number, { tenant = 't', weight = 1
   return { arrival, tenant, weight, passed: 0, rowsToCome: 0, inputsToCome: 0, mayLeave: true, length: input, remaining: input, input, output, name: `s${arrival}` }
 }
 
-export function newState (slots: number, maxWaiting: number, maxKept = Infinity): State {
-  return newSchedule(slots, maxWaiting, maxKept)
+export function newState (slots: number, maxWaiting: number, maxKept = Infinity, lanes = 1): State {
+  return newSchedule(slots, maxWaiting, maxKept, lanes)
 }
 
 export interface Ran {
@@ -33,7 +33,7 @@ export interface Ran {
 /** Run the next step; what has nothing left to do ends. */
 export function runStep (state: State): Ran {
   const step = nextStep(state)
-  const passed = 'item' in step ? step.item.passed : 0
+  const passed = step.kind === 'pack' ? step.items[0]!.passed : 'item' in step ? step.item.passed : 0
   const known = new Set<Item>(state.compiling === null ? state.rows : [...state.rows, state.compiling])
   if (step.kind === 'decode') for (const pair of step.exchanges) exchange(state, pair)
   const moves = begin(state, step)
@@ -41,7 +41,7 @@ export function runStep (state: State): Ran {
   const taken = (step.kind === 'prefill' || step.kind === 'compile') && !known.has(step.item) ? step.item : null
   complete(state, step)
   const ended: Item[] = []
-  const worked = step.kind === 'decode' ? state.rows.slice(0, step.rows) : step.kind === 'prefill' ? [step.item] : []
+  const worked = step.kind === 'decode' ? state.rows.slice(0, step.rows) : step.kind === 'prefill' ? [step.item] : step.kind === 'pack' ? step.items : []
   for (const each of worked) {
     if (step.kind === 'decode') each.output--
     if (each.remaining > 0 || each.output > 0) continue
@@ -67,6 +67,7 @@ export function inWords (state: State): string {
     case 'leave': return `${step.item.name} leaves ${step.slot}`
     case 'return': return `${step.item.name} returns to ${step.slot}`
     case 'prefill': return `prefill ${step.item.name} in ${step.slot}: ${step.tokens}`
+    case 'pack': return `pack ${step.items.map(({ name }) => name).join()} from ${step.slot}: ${step.tokens}`
     case 'compile': return `compile ${step.item.name}: ${step.tokens}`
   }
 }

@@ -16,7 +16,7 @@ export class ScriptedReplica {
   submit: Backend['submit'] = async (_request, _signal, emit) => emit(FINISHED)
   status: ServiceStatus = {
     ready: true, base: BASE, servingGraph: digestOf('graph'), format: 'w8a8', engine: 'c-api', maxContext: 64, slots: 4,
-    running: 0, waiting: 0, ...NO_PROMPTS, stepsTotal: 0, tokensTotal: 0
+    running: 0, waiting: 0, ...NO_PROMPTS, stepsTotal: 0, tokensTotal: 0, packedInputsTotal: 0
   }
   #server: Server = createServer()
   #starts = 0

@@ -69,7 +69,7 @@ suite('importBase()', () => {
     const { base, phases } = await imported(source, home)
     assert.deepEqual(phases, ['hash', 'weights', 'calibrate', 'quantise', 'write'])
     assert.equal(base.folder, join(home, 'bases', base.manifest.digest.slice('sha256:'.length)))
-    assert.deepEqual(readdirSync(base.folder).sort(), [BASE_FILES.manifest, BASE_FILES.weights, BASE_FILES.tokenizer, BASE_FILES.w8a8Data, BASE_FILES.serving.float32, BASE_FILES.serving.w8a8].sort())
+    assert.deepEqual(readdirSync(base.folder).sort(), [BASE_FILES.manifest, BASE_FILES.weights, BASE_FILES.tokenizer, BASE_FILES.w8a8Data, BASE_FILES.serving.float32, BASE_FILES.serving.w8a8, BASE_FILES.lanes].sort())
     const weights = new SafetensorsFile(join(base.folder, BASE_FILES.weights))
     assert.equal(Math.min(...[...weights.header.tensors.values()].map(({ offset }) => offset)), 4096)
     weights.close()
