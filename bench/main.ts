@@ -17,6 +17,10 @@ const BENCHES: Readonly<Record<string, Bench>> = {
     usage: 'serving [--rounds N]                            decode and prefill with and without prompts, against node-llama-cpp and transformers + PEFT (PYTHON)',
     run: async args => await (await import('./serving.js')).serving(args)
   },
+  'short-inputs': {
+    usage: 'short-inputs                                    short inputs of different tasks in one run against one after another',
+    run: async args => await (await import('./short-inputs.js')).shortInputs(args)
+  },
   many: {
     usage: 'many                                            traffic over 10,000 prompts against one prompt',
     run: async args => await (await import('./many.js')).many(args)

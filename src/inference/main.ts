@@ -94,11 +94,16 @@ function positionsOf ({ manifest }: Base, config: Config): number {
   return Math.min(config.MAX_CONTEXT, manifest.config.contextLength)
 }
 
-/** Of the serving graph and its external data; of a float32 head ONNX Runtime keeps a copy in another order. */
-async function weightBytes ({ folder, manifest: { config: { vocabSize, hiddenSize } } }: Base, { SERVING_GRAPH: format }: Config): Promise<number> {
-  const files = [BASE_FILES.serving[format], format === 'w8a8' ? BASE_FILES.w8a8Data : BASE_FILES.weights]
+/**
+ * Of the graphs and their external data. Of a float32 head ONNX Runtime keeps a copy in another order; the graph for packs
+ * has its own of all but the embedding.
+ */
+async function weightBytes ({ folder, manifest: { config: { vocabSize, hiddenSize }, serving } }: Base, { SERVING_GRAPH: format }: Config): Promise<number> {
+  const data = format === 'w8a8' ? BASE_FILES.w8a8Data : BASE_FILES.weights
+  const files = [BASE_FILES.serving[format], data, ...serving[format].lanes === true ? [BASE_FILES.lanes, data] : []]
   const sizes = await Promise.all(files.map(async file => (await stat(join(folder, file))).size))
-  return sizes.reduce((total, size) => total + size, format === 'w8a8' ? 0 : vocabSize * hiddenSize * 4)
+  const matrix = vocabSize * hiddenSize * 4
+  return sizes.reduce((total, size) => total + size, format === 'float32' ? matrix : serving.w8a8.lanes === true ? -matrix : 0)
 }
 
 function followVersions (config: Config, service: InferenceService, logger: Logger): () => void {

@@ -6,12 +6,13 @@
  * wait have theirs in the tier of compiled ones (`admission-by-memory.ts`).
  */
 import { badConfig, DEFAULT_KV_SLOTS } from '../config.js'
+import { LANES } from '../graph/serving-contract.js'
 import type { LlamaConfig } from '../model/llama-config.js'
 import { arenaBytes } from './arena.js'
 import { KEPT_OUTPUT_BYTES } from './output-constraints.js'
 
-/** Node, ONNX Runtime and the activations of one step: measured 135 MiB on the default base. Outputs: tables and masks that are kept, and the thread that makes them. */
-const PROCESS_BYTES = 144 * 2 ** 20 + KEPT_OUTPUT_BYTES + 32 * 2 ** 20
+/** Node, ONNX Runtime and the activations of one step: measured 135 MiB on the default base, 14 more for the session of packs. Outputs: tables and masks that are kept, and the thread that makes them. */
+const PROCESS_BYTES = 160 * 2 ** 20 + KEPT_OUTPUT_BYTES + 32 * 2 ** 20
 /** Of the arena: so much is kept outside it, of rows that gave their slots up for a while. */
 const KEPT_PART = 1 / 8
 const DEFAULT_CACHE_BYTES = 512 * 2 ** 20
@@ -52,10 +53,10 @@ export interface MemoryPlan {
  */
 export function planMemory (config: LlamaConfig, positions: number, weightBytes: number, { budget, ...wishes }: MemoryWishes): MemoryPlan {
   const slotBytes = arenaBytes({ layers: config.numLayers, slots: 1, kvHeads: config.numKvHeads, positions, headSize: config.headSize })
-  const fixedBytes = weightBytes + PROCESS_BYTES + stepBytes(config, 0, positions)
+  const fixedBytes = weightBytes + PROCESS_BYTES + stepBytes(config, LANES, positions)
   const perSlot = slotBytes * (1 + KEPT_PART) + stepBytes(config, 1, 0)
   const planned = (slots: number, promptCacheBytes: number, promptEmbeddingBytes: number): MemoryPlan => ({
-    weightBytes, processBytes: PROCESS_BYTES, slots, slotBytes, arenaBytes: (slots + 1) * slotBytes, keptBytes: (slots + 1) * slotBytes * KEPT_PART, stepBytes: stepBytes(config, slots + 1, positions),
+    weightBytes, processBytes: PROCESS_BYTES, slots, slotBytes, arenaBytes: (slots + 1) * slotBytes, keptBytes: (slots + 1) * slotBytes * KEPT_PART, stepBytes: stepBytes(config, slots + 1 + LANES, positions),
     promptCacheBytes, promptEmbeddingBytes, totalBytes: fixedBytes + (slots + 1) * perSlot + promptCacheBytes + promptEmbeddingBytes, budgetBytes: budget ?? null
   })
   if (budget === undefined) {
@@ -76,7 +77,7 @@ export function keptPositions (slots: number, positions: number): number {
   return Math.floor((slots + 1) * positions * KEPT_PART)
 }
 
-/** What the engine binds: scores and hidden rows for each slot, ids and a soft table for each position. */
+/** What the engine binds: scores and hidden rows for each slot and lane, ids and a soft table for each position. */
 function stepBytes ({ hiddenSize, vocabSize }: LlamaConfig, slots: number, positions: number): number {
   return slots * (vocabSize + hiddenSize) * 4 + positions * (hiddenSize * 4 + 8)
 }
