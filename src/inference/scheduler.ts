@@ -160,7 +160,8 @@ function begunChunk<S extends Schedulable, C extends Schedulable> (schedule: Sch
 }
 
 function firstChunk<S extends Schedulable, C extends Schedulable> (schedule: Schedule<S, C>, row: S | null, behind: ReadonlySet<string>): Chunk<S, C> | Placement<S> | null {
-  const { shares, rows, left } = schedule
+  const { shares, rows, left, waiting, compilations } = schedule
+  if (waiting.length + compilations.length === 0) return null
   const { sequence, compilation } = whoseTurn(schedule, shares, row, behind)
   if (sequence !== null) {
     if (isSecond(schedule, row, sequence)) return { kind: 'leave', item: row!, slot: rows.length - 1 }

@@ -9,6 +9,12 @@ import { classification, collect, failingEngine, generate, promptFiles, submit, 
 
 const SETTINGS = { format: 'w8a8', slots: 12 } as const
 
+async function alone (service: TestService, requests: readonly SequenceRequest[]): Promise<unknown[][]> {
+  const answers = []
+  for (const request of requests) answers.push(untimed(await collect(service, request)))
+  return answers
+}
+
 suite('short inputs in one run', () => {
   let tiny: TestBase
   before(async () => { tiny = await tinyBase({ headSize: 16, hiddenSize: 64 }) })
@@ -25,12 +31,6 @@ suite('short inputs in one run', () => {
       requests.push(index < 4 ? request : { ...request, inputIds: [...Array.from({ length: 40 }, (_, place) => 2 + place), ...inputIds], fixedTokens: 40 })
     }
     return requests
-  }
-
-  async function alone (service: TestService, requests: readonly SequenceRequest[]): Promise<unknown[][]> {
-    const answers = []
-    for (const request of requests) answers.push(untimed(await collect(service, request)))
-    return answers
   }
 
   test('answers are those of each alone, whatever decodes beside them', async () => {

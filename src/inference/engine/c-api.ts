@@ -4,7 +4,7 @@
  */
 import { presentName, pastName } from '../../graph/serving-contract.js'
 import { Arena, arenaBytes, slotLength, type ArenaShape } from '../arena.js'
-import { checkPack, checkStep, maxHiddenRows, type Engine, type EngineOptions, type StepInput, type StepOutput } from './engine.js'
+import { checkPack, checkStep, maxHiddenRows, type Engine, type EngineOptions, type PackInput, type StepInput, type StepOutput } from './engine.js'
 import { Lanes } from './lanes.js'
 import { laidOut, NativeMemory } from './native-memory.js'
 import { ELEMENT, OrtLibrary, type Pointer } from './ort-library.js'
@@ -58,7 +58,7 @@ export class CApiEngine implements Engine {
     this.#io = new IoMemory(options)
     const lanes = lanesSession === null ? null : new Lanes({ ort: this.#ort, session: lanesSession, memoryInfo: this.#memoryInfo, arena: this.arena, arenaAddress: this.#arenaMemory.pointer }, options)
     this.#lanes = lanes
-    this.pack = lanes === null ? null : async input => await this.#alone(() => checkPack(input, options), () => lanes.run(input, this.#runOptions))
+    this.pack = lanes === null ? null : async input => await this.#pack(lanes, input)
   }
 
   /** Loads the graphs off the event loop. @throws Error when the library, a graph or the memory is not there */
@@ -78,25 +78,34 @@ export class CApiEngine implements Engine {
   }
 
   async step (input: StepInput): Promise<StepOutput> {
-    return await this.#alone(() => checkStep(input, this.#options), async length => {
-      this.#io.fill(input)
-      const binding = this.#bindingFor(input, length)
-      await this.#ort.runWithBinding(this.#session, this.#runOptions, binding.handle)
-      return binding.output
-    })
+    this.#checkFree()
+    const length = checkStep(input, this.#options)
+    this.#io.fill(input)
+    const binding = this.#bindingFor(input, length)
+    this.#running = this.#ort.runWithBinding(this.#session, this.#runOptions, binding.handle)
+    try {
+      await this.#running
+    } finally {
+      this.#running = null
+    }
+    return binding.output
   }
 
-  /** One run at a time. */
-  async #alone<C> (check: () => C, run: (checked: C) => Promise<StepOutput>): Promise<StepOutput> {
-    if (this.#closed) throw new Error('internal: the engine is closed')
-    if (this.#running !== null) throw new Error('internal: two steps at once')
-    const running = run(check())
+  async #pack (lanes: Lanes, input: PackInput): Promise<StepOutput> {
+    this.#checkFree()
+    checkPack(input, this.#options)
+    const running = lanes.run(input, this.#runOptions)
     this.#running = running
     try {
       return await running
     } finally {
       this.#running = null
     }
+  }
+
+  #checkFree (): void {
+    if (this.#closed) throw new Error('internal: the engine is closed')
+    if (this.#running !== null) throw new Error('internal: two steps at once')
   }
 
   giveBack (from: number, to: number): void {
