@@ -1,3 +1,4 @@
+import { exponential } from './exponential.js'
 import type { BeamAnswer, BeamWork } from './protocol.js'
 
 /**
@@ -82,7 +83,7 @@ export class BeamSearch {
     let highest = -Infinity
     for (let id = 0; id < logits.length; id++) if (logits[id]! > highest) highest = logits[id]!
     let total = 0
-    for (let id = 0; id < logits.length; id++) total += Math.exp(logits[id]! - highest)
+    for (let id = 0; id < logits.length; id++) total += exponential(logits[id]! - highest)
     const base = this.#sums[rank]! - highest - Math.log(total)
     const sums = this.#candidateSums
     for (let id = 0; id < logits.length; id++) {

@@ -2,6 +2,7 @@
 import { logSumExp } from './log-sum-exp.js'
 import { uniform } from './philox.js'
 import type { Sampling } from './protocol.js'
+import { type Tempered, weightOf } from './tempered.js'
 import { fewest, topShare } from './top-share.js'
 import { topTokens } from './top-tokens.js'
 
@@ -28,39 +29,44 @@ export function argmax (logits: Float32Array): number {
  */
 export function chooseToken (logits: Float32Array, sampling: Sampling, step: number): number {
   const best = argmax(logits)
-  if (sampling.temperature === 0) return best
-  const highest = logits[best]!
-  const weightOf = (id: number): number => Math.exp((logits[id]! - highest) / sampling.temperature)
-  const { ids, weights } = candidates(logits, highest, sampling, weightOf)
-  // The best candidate weighs 1, so min-p compares weights as they are.
+  const { temperature, topK, topP, minP } = sampling
+  if (temperature === 0) return best
+  const tempered = { logits, highest: logits[best]!, temperature }
+  const point = uniform(sampling.seed, step, sampling.sample)
+  if (topK === 0 && topP === 1) return draw(tempered, null, minP, point)
+  return draw(tempered, topK === 0 ? topShare(tempered, topP) : shareOf(tempered, topTokens(logits, topK), topP), minP, point)
+}
+
+/** Of the `topK` best the fewest whose share reaches `topP`, best first. */
+function shareOf (tempered: Tempered, ids: readonly number[], topP: number): readonly number[] {
+  if (topP === 1) return ids
+  return fewest(tempered, ids, topP * ids.reduce((sum, id) => sum + weightOf(tempered, id), 0)).ids
+}
+
+/**
+ * The token at `point`, in [0, 1), of all weight, when tokens follow each other in order. Weights are computed twice
+ * rather than kept: a draw allocates nothing.
+ * @param ids null: the whole vocabulary
+ * @param minP smaller weights do not count; the largest is 1, so they are compared as they are
+ */
+function draw (tempered: Tempered, ids: readonly number[] | null, minP: number, point: number): number {
+  const count = ids === null ? tempered.logits.length : ids.length
   let total = 0
-  for (const weight of weights) if (weight >= sampling.minP) total += weight
-  let left = uniform(sampling.seed, step, sampling.sample) * total
-  let last = best
-  for (let index = 0; index < weights.length; index++) {
-    const weight = weights[index]!
-    if (weight < sampling.minP || weight === 0) continue
-    last = ids === null ? index : ids[index]!
+  for (let index = 0; index < count; index++) {
+    const weight = weightOf(tempered, ids === null ? index : ids[index]!)
+    if (weight >= minP) total += weight
+  }
+  let left = point * total
+  let last = 0
+  for (let index = 0; index < count; index++) {
+    const id = ids === null ? index : ids[index]!
+    const weight = weightOf(tempered, id)
+    if (weight < minP || weight === 0) continue
+    last = id
     left -= weight
     if (left < 0) return last
   }
   return last // rounding left a little over
-}
-
-interface Candidates { /** null: every id in order */ readonly ids: readonly number[] | null, readonly weights: Float64Array }
-
-/** The `topK` best, of these the fewest whose share reaches `topP`, best first. */
-function candidates (logits: Float32Array, highest: number, { temperature, topK, topP }: Sampling, weightOf: (id: number) => number): Candidates {
-  if (topK === 0) return topP === 1 ? wholeVocabulary(logits, weightOf) : topShare(logits, highest, temperature, topP, weightOf)
-  const ids = topTokens(logits, topK)
-  if (topP === 1) return { ids, weights: Float64Array.from(ids, weightOf) }
-  return fewest(ids, topP * ids.reduce((sum, id) => sum + weightOf(id), 0), weightOf)
-}
-
-function wholeVocabulary (logits: Float32Array, weightOf: (id: number) => number): Candidates {
-  const weights = new Float64Array(logits.length)
-  for (let id = 0; id < logits.length; id++) weights[id] = weightOf(id)
-  return { ids: null, weights }
 }
 
 export interface LogProbabilities { readonly logprob: number, readonly top: ReadonlyArray<readonly [id: number, logprob: number]> }

@@ -1,26 +1,21 @@
 import { bestFirst } from './best-first.js'
+import { type Tempered, weightOf } from './tempered.js'
 
 /** The vocabulary is split by distance from the best score into parts, and only those that are needed are sorted. */
 const PARTS = 256
 /** Of a weight that a part ends below the one where it begins: e^-0.25. */
 const PART_WIDTH = 0.25
 
-export interface WeighedTokens { readonly ids: readonly number[], readonly weights: Float64Array }
-
-/**
- * The fewest tokens that reach `topP` of all weight, best first, equal ones by lower id.
- * @param logits [vocabulary], finite
- * @param highest of them
- * @param weightOf e^((logit - highest) / temperature)
- */
-export function topShare (logits: Float32Array, highest: number, temperature: number, topP: number, weightOf: (id: number) => number): WeighedTokens {
+/** The fewest tokens that reach `topP` of all weight, best first, equal ones by lower id. */
+export function topShare (tempered: Tempered, topP: number): readonly number[] {
+  const { logits, highest, temperature } = tempered
   const parts = new Uint8Array(logits.length)
   const counts = new Uint32Array(PARTS)
   const sums = new Float64Array(PARTS)
   const partsPerScore = 1 / (temperature * PART_WIDTH)
   let total = 0
   for (let id = 0; id < logits.length; id++) {
-    const weight = weightOf(id)
+    const weight = weightOf(tempered, id)
     const part = Math.min(PARTS - 1, Math.floor((highest - logits[id]!) * partsPerScore))
     parts[id] = part
     counts[part]!++
@@ -33,9 +28,9 @@ export function topShare (logits: Float32Array, highest: number, temperature: nu
     reached += sums[last]!
     count += counts[last]!
     if (reached < topP * total && last < PARTS - 1) continue
-    const found = fewest(bestFirst(logits, idsOfParts(parts, last, count)), topP * total, weightOf)
+    const found = fewest(tempered, bestFirst(logits, idsOfParts(parts, last, count)), topP * total)
     // The sums of the parts round otherwise than the sum from best to worst.
-    if (found.share >= topP * total || last === PARTS - 1) return found
+    if (found.share >= topP * total || last === PARTS - 1) return found.ids
   }
 }
 
@@ -46,15 +41,10 @@ function idsOfParts (parts: Uint8Array, last: number, count: number): Uint32Arra
   return ids
 }
 
-/** Of `ids` as few as reach `wanted`, from the first on; all when they do not. */
-export function fewest (ids: readonly number[], wanted: number, weightOf: (id: number) => number): WeighedTokens & { readonly share: number } {
-  const weights = new Float64Array(ids.length)
+/** Of `ids` as few as reach `wanted`, from the first on; all when they do not. `share`: their weight */
+export function fewest (tempered: Tempered, ids: readonly number[], wanted: number): { readonly ids: readonly number[], readonly share: number } {
   let share = 0
   let count = 0
-  while (count < ids.length && share < wanted) {
-    weights[count] = weightOf(ids[count]!)
-    share += weights[count]!
-    count++
-  }
-  return { ids: ids.slice(0, count), weights: weights.subarray(0, count), share }
+  while (count < ids.length && share < wanted) share += weightOf(tempered, ids[count++]!)
+  return { ids: ids.slice(0, count), share }
 }

@@ -3,6 +3,7 @@ import { suite, test } from 'node:test'
 import { philox, uniform } from '../../src/inference/philox.js'
 import type { Sampling } from '../../src/inference/protocol.js'
 import { argmax, chooseToken, logProbabilities } from '../../src/inference/sampler.js'
+import { weightOf } from '../../src/inference/tempered.js'
 import { topShare } from '../../src/inference/top-share.js'
 import { topTokens } from '../../src/inference/top-tokens.js'
 import { seededNumbers } from '../support/numbers.js'
@@ -107,17 +108,14 @@ suite('sampler', () => {
     // Rounded, so that many are equal, and both zeros among them.
     const scores = Float32Array.from({ length: 5000 }, () => Math.round(8 * (random() + random() + random())) / 2)
     for (const temperature of [0.2, 1, 30]) {
-      const highest = Math.max(...scores)
-      const weightOf = (id: number): number => Math.exp((scores[id]! - highest) / temperature)
-      const total = scores.reduce((sum, _, id) => sum + weightOf(id), 0)
+      const tempered = { logits: scores, highest: Math.max(...scores), temperature }
+      const total = scores.reduce((sum, _, id) => sum + weightOf(tempered, id), 0)
       const sorted = [...scores.keys()].sort((a, b) => scores[b]! - scores[a]! || a - b)
       for (const topP of [0.01, 0.3, 0.9, 0.999, 1 - 1e-15]) {
         let share = 0
-        const last = sorted.findIndex(id => (share += weightOf(id)) >= topP * total)
+        const last = sorted.findIndex(id => (share += weightOf(tempered, id)) >= topP * total)
         const expected = sorted.slice(0, last === -1 ? sorted.length : last + 1)
-        const { ids, weights } = topShare(scores, highest, temperature, topP, weightOf)
-        assert.deepEqual(ids, expected, `temperature ${temperature}, top-p ${topP}`)
-        assert.deepEqual([...weights], expected.map(weightOf))
+        assert.deepEqual(topShare(tempered, topP), expected, `temperature ${temperature}, top-p ${topP}`)
       }
     }
   })
