@@ -19,7 +19,7 @@ export async function runInThread (threadData: ThreadData, emit: (event: JobProg
   let deadline: NodeJS.Timeout | undefined
   const stop = (): void => {
     const message: ToThread = { stop: (signal.reason as JobStopped).reason }
-    thread.postMessage(message) // oxlint-disable-line unicorn/require-post-message-target-origin -- a thread, not a window
+    thread.postMessage(message)
     deadline = setTimeout(() => { void thread.terminate() }, STOP_MS)
   }
   signal.addEventListener('abort', stop, { once: true })

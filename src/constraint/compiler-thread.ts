@@ -9,7 +9,7 @@ export interface CompilerRequest { readonly output: Output, readonly usable: Uin
 export type CompilerAnswer = { readonly compiled: CompiledOutput } | { readonly refusal: { readonly message: string, readonly param: string } } | { readonly error: string }
 
 parentPort?.on('message', (request: CompilerRequest) => {
-  parentPort?.postMessage(answerTo(request)) // oxlint-disable-line unicorn/require-post-message-target-origin -- a thread, not a window
+  parentPort?.postMessage(answerTo(request))
 })
 
 function answerTo ({ output, usable }: CompilerRequest): CompilerAnswer {

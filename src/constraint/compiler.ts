@@ -66,7 +66,7 @@ export class OutputCompiler {
     this.#current = next
     const thread = this.#thread ??= this.#start()
     this.#timer = setTimeout(() => this.#lost(thread, refusedOutput('', `too expensive: it takes longer than ${this.#deadlineMs} ms to compile`)), this.#deadlineMs)
-    thread.postMessage({ output: next.output, usable: next.usable } satisfies CompilerRequest) // oxlint-disable-line unicorn/require-post-message-target-origin -- a thread, not a window
+    thread.postMessage({ output: next.output, usable: next.usable } satisfies CompilerRequest)
   }
 
   #lastTurn ({ tenant }: Waiting): number {

@@ -6,4 +6,4 @@ import { vocabularyOf } from './vocabulary.js'
 export interface VocabularyThreadData { readonly baseFolder: string, readonly size: number }
 
 const { baseFolder, size } = workerData as VocabularyThreadData
-parentPort?.postMessage(vocabularyOf(await loadTokenBytes(baseFolder), size)) // oxlint-disable-line unicorn/require-post-message-target-origin -- a thread, not a window
+parentPort?.postMessage(vocabularyOf(await loadTokenBytes(baseFolder), size))

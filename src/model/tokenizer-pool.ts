@@ -27,7 +27,7 @@ export class TokenizerPool {
     const id = this.#next++
     return new Promise((resolve, reject) => {
       this.#waiting.set(id, { resolve, reject })
-      thread.postMessage({ id, text, options } satisfies TokenizerThreadRequest) // oxlint-disable-line unicorn/require-post-message-target-origin -- a thread, not a window
+      thread.postMessage({ id, text, options } satisfies TokenizerThreadRequest)
     })
   }
 

@@ -10,8 +10,8 @@ const tokenizer = await loadTokenizer((workerData as TokenizerThreadData).baseFo
 
 parentPort?.on('message', ({ id, text, options }: TokenizerThreadRequest) => {
   try {
-    parentPort?.postMessage({ id, ids: tokenizer.encode(text, options) } satisfies TokenizerThreadAnswer) // oxlint-disable-line unicorn/require-post-message-target-origin -- a thread, not a window
+    parentPort?.postMessage({ id, ids: tokenizer.encode(text, options) } satisfies TokenizerThreadAnswer)
   } catch (error) {
-    parentPort?.postMessage({ id, error: (error as Error).message } satisfies TokenizerThreadAnswer) // oxlint-disable-line unicorn/require-post-message-target-origin -- a thread, not a window
+    parentPort?.postMessage({ id, error: (error as Error).message } satisfies TokenizerThreadAnswer)
   }
 })

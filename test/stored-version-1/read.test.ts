@@ -1,6 +1,6 @@
 /** What version 1 stored, as today's registry and api tell it. */
 import assert from 'node:assert/strict'
-import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, suite, test } from 'node:test'
@@ -156,8 +156,12 @@ suite('a base of version 1', () => {
     assert.deepEqual([stored, source], [made, sourceNow])
   })
 
-  test('is known by its source', async () => {
-    await writeFile(join(home, 'index.json'), readSnapshot('base/index.json'))
-    assert.deepEqual((await readBaseIndex(home)).map(({ base }) => base), [facts.base])
+  test('is imported anew, to the same digest: its folder lacks a graph that is made today', async () => {
+    const bases = join(home, 'of-then')
+    await mkdir(bases)
+    await writeFile(join(bases, 'index.json'), readSnapshot('base/index.json'))
+    assert.deepEqual(await readBaseIndex(bases), [])
+    await importSnapshotBase(bases)
+    assert.deepEqual((await readBaseIndex(bases)).map(({ base }) => base), [facts.base])
   })
 })
