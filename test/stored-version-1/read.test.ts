@@ -157,11 +157,12 @@ suite('a base of version 1', () => {
   })
 
   test('is imported anew, to the same digest: its folder lacks a graph that is made today', async () => {
-    const bases = join(home, 'of-then')
-    await mkdir(bases)
+    const homeOfThen = join(home, 'of-then')
+    const bases = join(homeOfThen, 'bases')
+    await mkdir(bases, { recursive: true })
     await writeFile(join(bases, 'index.json'), readSnapshot('base/index.json'))
     assert.deepEqual(await readBaseIndex(bases), [])
-    await importSnapshotBase(bases)
+    await importSnapshotBase(homeOfThen)
     assert.deepEqual((await readBaseIndex(bases)).map(({ base }) => base), [facts.base])
   })
 })
