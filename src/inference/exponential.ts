@@ -12,7 +12,7 @@ const LARGEST = 1023
 const POWERS = Float64Array.from({ length: LARGEST + 1 }, (_, index) => 2 ** (index - LARGEST))
 
 /**
- * e^x, four times as fast as `Math.exp`, which takes 0.7 ms for a vocabulary of 49,152: from two tables and the first
+ * e^x in less than half the time of `Math.exp`, which takes 0.7 ms for a vocabulary of 49,152: from two tables and the first
  * terms of the series for what is left. Off by less than 2e-12 of the result; 0 below e^-708; e^0 is 1.
  * @param x at most 0, not NaN
  */

@@ -218,7 +218,7 @@ export class StepLoop {
     }
   }
 
-  /** Between two rows others get the event loop: to draw from the scores of a whole vocabulary takes a millisecond a row. */
+  /** Between two rows others get the event loop: to draw from the scores of a whole vocabulary takes half a millisecond a row. */
   async #acceptEach (rows: readonly Row[], outputs: readonly RowOutput[]): Promise<void> {
     const breath = new Breath()
     for (let row = 0; row < rows.length; row++) {

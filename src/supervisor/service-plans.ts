@@ -18,8 +18,9 @@ const GRACE_MS = 30_000
 const POLL_MS = 25
 /**
  * On a machine that does it all, the api waits for a core behind whoever computes, and it needs one for a moment only:
- * with equal priorities its event loop stands still for a whole step of the model. Serving comes before training: of a
- * core that both want a worker gets a 23rd at 19, and at 10 it got a quarter. Only a privileged user's api goes before
+ * with equal priorities its event loop stands still for a whole step of the model. Serving comes before training: by
+ * the kernel's weights a worker gets a 23rd of a core that both want at 19, and a quarter at 10; measured is more
+ * (`bench/results/mixed-load.md`). Only a privileged user's api goes before
  * the rest: 16 streams beside a training job on 2 cores, p99 of its event loop sampled each 10 ms, 16.8 ms so and 21 to
  * 30 ms at 0.
  */
